@@ -1,0 +1,50 @@
+# `make demo` and `make test` do all their own set-up. They need Python >= 3.10 (with venv) and make, nothing else.
+# Another interpreter: make test PYTHON=/usr/bin/python3.12
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test test-slow test-all test-docker check format bench clean
+
+# The incident, replayed: a refused wheel, one that does not import, one that works.
+demo: $(READY)
+	PYTHONPATH=tests $(BIN)/python demo/demo.py
+
+# Under ten minutes on two cores.
+test: $(READY)
+	$(BIN)/pytest --numprocesses auto -m "not slow and not docker"
+
+# The longer matrices: every Python and many pips that are on this machine.
+test-slow: $(READY)
+	$(BIN)/pytest --numprocesses auto -m "slow and not docker"
+
+# Images built from Dockerfiles; needs buildah and debootstrap, and root.
+test-docker: $(READY)
+	$(BIN)/pytest -m docker
+
+test-all: test test-slow test-docker
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(READY)
+	for script in $(wildcard benchmarks/bench_*.py); do $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# --group (PEP 735) needs pip 25.1, which the Python that makes the environment need not have.
+$(READY): pyproject.toml
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 10) and 'pipfallback needs Python 3.10 or newer, this is ' + sys.version.split()[0] + ': make PYTHON=...')"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --editable . --group check
+	touch $@

@@ -1,0 +1,96 @@
+"""The one place that runs processes."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """A process that has ended. ``exit_code`` is negative for a signal; None: it was killed at its time-out."""
+
+    exit_code: int | None
+    stdout: str = ""
+    stderr: str = ""
+    seconds: float = 0.0
+
+
+def capture(
+    command: Sequence[str | Path],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: str | Path | None = None,
+    timeout: float | None = None,
+) -> Finished:
+    """Run ``command`` with no standard input and keep what it prints.
+
+    Both pipes are read to the end, so that a talkative process cannot block. At ``timeout`` (seconds) the process is
+    killed and ``exit_code`` is None. Raises OSError where the program cannot be started.
+    """
+    started = time.monotonic()
+    try:
+        done = subprocess.run(
+            [str(part) for part in command],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env=None if env is None else dict(env),
+            cwd=cwd,
+            timeout=timeout,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as expired:
+        return Finished(
+            exit_code=None,
+            stdout=_text(expired.stdout),
+            stderr=_text(expired.stderr),
+            seconds=time.monotonic() - started,
+        )
+    return Finished(
+        exit_code=done.returncode,
+        stdout=_text(done.stdout),
+        stderr=_text(done.stderr),
+        seconds=time.monotonic() - started,
+    )
+
+
+def run_visibly(command: Sequence[str | Path], *, env: Mapping[str, str] | None = None) -> Finished:
+    """Run ``command`` with the user's own terminal and streams; nothing is kept.
+
+    Ctrl-C reaches the child from the terminal itself; the child is waited for, then KeyboardInterrupt is raised again.
+    Any other exception (SIGTERM) ends the child. It never outlives this call. Raises OSError where the program cannot
+    be started.
+    """
+    started = time.monotonic()
+    process = subprocess.Popen([str(part) for part in command], env=None if env is None else dict(env))
+    try:
+        exit_code = process.wait()
+    except KeyboardInterrupt:
+        _end(process, patient=True)
+        raise
+    except BaseException:
+        _end(process, patient=False)
+        raise
+    return Finished(exit_code=exit_code, seconds=time.monotonic() - started)
+
+
+def _end(process: subprocess.Popen[bytes], *, patient: bool, grace: float = 20.0) -> None:
+    """End a child, with ``grace`` seconds for each step; ``patient``: it was interrupted, too, and may end by itself.
+
+    Nothing stops this, for what the child changes is put back afterwards: a second Ctrl-C goes on to the next step.
+    """
+    for stop in (None, process.terminate, process.kill) if patient else (process.terminate, process.kill):
+        if stop is not None:
+            stop()
+        try:
+            process.wait(timeout=grace)
+        except (subprocess.TimeoutExpired, KeyboardInterrupt, SystemExit):
+            continue
+        return
+
+
+def _text(output: bytes | None) -> str:
+    return (output or b"").decode("utf-8", "replace")
