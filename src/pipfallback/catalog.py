@@ -1,0 +1,82 @@
+"""What fallbacks.toml files say, as typed values (DESIGN 6). ``catalog_reader.load`` reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from packaging.specifiers import SpecifierSet
+from packaging.version import InvalidVersion, Version
+
+from pipfallback.builds import NO_HINTS, LabelHints, Trust
+
+SourceKind = Literal["url", "pattern", "github", "huggingface", "links", "index", "sdist"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatrixRow:
+    """Values for the placeholders of a template; every combination of them exists.
+
+    ``values`` are in the order in which they vary, the last one fastest. A value may itself hold placeholders
+    (``tag = "v{version}"``). ``hints`` hold for the builds of this row.
+    """
+
+    values: Mapping[str, tuple[str, ...]]
+    hints: LabelHints = NO_HINTS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One place that lists builds, as its table in fallbacks.toml states it.
+
+    ``urls``: for kind "url" the wheels themselves, else one template (none for "sdist"). ``sha256``: lower-case hashes
+    by URL. ``matrix``: for kind "pattern", the rows that fill the template; a row leaves no placeholder open but
+    ``{python_abi}``, which follows from ``{python}``. ``hints`` tell how to read names. ``homepage`` is for people.
+    """
+
+    name: str
+    kind: SourceKind
+    trust: Trust
+    urls: tuple[str, ...]
+    sha256: Mapping[str, str] = field(default_factory=dict)
+    matrix: tuple[MatrixRow, ...] = ()
+    hints: LabelHints = NO_HINTS
+    homepage: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Package:
+    """What the catalog knows of one package. ``name`` is PEP 503-normalised; ``imports`` prove that it works.
+
+    ``other_imports``: instead of ``imports``, for the versions that a specifier names; the first that contains a
+    version holds. Use ``imports_for``. ``sources`` are in the order in which they are preferred.
+    """
+
+    name: str
+    imports: tuple[str, ...]
+    other_imports: tuple[tuple[SpecifierSet, tuple[str, ...]], ...] = ()
+    needs: tuple[str, ...] = ()
+    smoke: str | None = None
+    sources: tuple[Source, ...] = ()
+
+    def imports_for(self, version: Version | str | None) -> tuple[str, ...]:
+        """What must import where ``version`` is installed; an unknown or unreadable version is taken as a new one."""
+        try:
+            known = Version(version) if isinstance(version, str) else version
+        except InvalidVersion:
+            known = None
+        if known is not None:
+            for versions, imports in self.other_imports:
+                if versions.contains(known, prereleases=True):
+                    return imports
+        return self.imports
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalog:
+    """All fallbacks.toml files in force, merged. ``notes`` are lines to print before anything else."""
+
+    packages: Mapping[str, Package]
+    files: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,107 @@
+"""From the fallbacks.toml files in force to one Catalog (DESIGN 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pipfallback.builds import Trust
+from pipfallback.catalog import Catalog, Package, Source
+from pipfallback.catalog_files import Layer, layers
+from pipfallback.catalog_tables import PackageTable, read_packages
+from pipfallback.errors import CatalogError
+from pipfallback.toml_document import Document, Mistake
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Read:
+    """A layer with what its file says."""
+
+    layer: Layer
+    document: Document
+    packages: tuple[PackageTable, ...]
+
+
+def load(files: Sequence[Path] = (), *, cwd: Path | None = None, config_dir: Path | None = None) -> Catalog:
+    """Read and merge all files in force.
+
+    ``files``: named by the user (``--fallbacks``, ``PIPFALLBACK_FALLBACKS``), the last one winning. ``cwd`` and
+    ``config_dir``: folders whose ``fallbacks.toml`` counts where it exists. Raises CatalogError with every mistake of
+    every file.
+    """
+    chosen = layers(files, cwd=cwd, config_dir=config_dir)
+    found = [_read(layer) for layer in chosen]
+    notes: list[str] = []
+    packages: dict[str, Package] = {}
+    for read in found:
+        tables = read.packages
+        if read.layer.found:
+            notes += _announcement(read)
+            tables = tuple(_as_found(table) for table in tables)
+        for table in tables:
+            packages[table.name] = _merged(packages.get(table.name), table)
+            if table.imports is None and not packages[table.name].imports:
+                read.document.wrong(table.path, "import is missing: the modules that prove that the package works")
+    if mistakes := [mistake for read in found for mistake in read.document.mistakes]:
+        raise _error(mistakes)
+    return Catalog(packages=packages, files=tuple(str(layer.path) for layer in chosen), notes=tuple(notes))
+
+
+def _read(layer: Layer) -> _Read:
+    try:
+        content = layer.path.read_bytes()
+    except OSError as error:
+        raise CatalogError(f"cannot read {layer.path}: {error.strerror or error}") from error
+    document = Document(str(layer.path), content)
+    return _Read(layer=layer, document=document, packages=read_packages(document))
+
+
+def _error(mistakes: Sequence[Mistake]) -> CatalogError:
+    files = dict.fromkeys(mistake.file for mistake in mistakes)
+    count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
+    return CatalogError(f"{count} in {', '.join(files)}", details=[str(mistake) for mistake in mistakes])
+
+
+def _announcement(read: _Read) -> list[str]:
+    """What is said about a file that nobody named: that it counts, and what of it does not."""
+    lines = [f"using {read.layer.path}, found in the working directory"]
+    for table in read.packages:
+        lowered = [source.name for source in table.sources if source.trust is Trust.OFFICIAL]
+        if lowered:
+            lines.append(
+                f"{table.name}: {', '.join(lowered)} counts as vendor, not official: nobody named {read.layer.path.name}"
+            )
+        if table.smoke is not None:
+            lines.append(f"{table.name}: smoke is not run: nobody named {read.layer.path.name}")
+    return lines
+
+
+def _as_found(table: PackageTable) -> PackageTable:
+    """The table as it counts in a file that nobody named: at most vendor, and no code of its own is run."""
+    sources = tuple(
+        replace(source, trust=Trust.VENDOR) if source.trust is Trust.OFFICIAL else source for source in table.sources
+    )
+    return replace(table, sources=sources, smoke=None)
+
+
+def _merged(earlier: Package | None, table: PackageTable) -> Package:
+    """What the table says wins; what it leaves out stays."""
+    earlier = earlier or Package(name=table.name, imports=())
+    imports, other = earlier.imports, earlier.other_imports
+    if table.imports:
+        imports, other = table.imports, ()
+    return Package(
+        name=table.name,
+        imports=imports,
+        other_imports=other if table.other_imports is None else table.other_imports,
+        needs=earlier.needs if table.needs is None else table.needs,
+        smoke=earlier.smoke if table.smoke is None else table.smoke,
+        sources=_merged_sources(earlier.sources, table.sources),
+    )
+
+
+def _merged_sources(earlier: Iterable[Source], later: Sequence[Source]) -> tuple[Source, ...]:
+    """Later sources come first, as their file's author prefers them; one of the same name replaces the earlier one."""
+    names = {source.name for source in later}
+    return (*later, *(source for source in earlier if source.name not in names))

@@ -1,0 +1,228 @@
+"""Sources of kind ``pattern``, and the built-in patterns compared with what their publishers have."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipfallback import catalog_reader, sources
+from pipfallback.builds import LabelHints, Trust
+from pipfallback.catalog import MatrixRow, Package, Source
+from pipfallback.sources.pattern import expand
+
+FACTS = Path(__file__).parents[2] / "shared" / "facts"
+RELEASES = "https://github.com/Dao-AILab/flash-attention/releases/download/"
+# Their setup.py or flash_attn/__init__.py says another version than their tag.
+OTHER_VERSION = {"0.2.6": "0.2.6.post1", "2.0.0": "2.0.0.post1"}
+
+
+def pattern(url: str, *rows: MatrixRow) -> Source:
+    return Source(name="Farm", kind="pattern", trust=Trust.COMMUNITY, urls=(url,), matrix=rows)
+
+
+def row(hints: LabelHints | None = None, **values: str) -> MatrixRow:
+    """A row with each value written as words."""
+    return MatrixRow(values={name: tuple(text.split()) for name, text in values.items()}, hints=hints or LabelHints())
+
+
+def urls(url: str, *rows: MatrixRow) -> list[str]:
+    return [url for url, _ in expand(pattern(url, *rows))]
+
+
+def test_every_combination_of_a_row_is_listed_newest_version_first() -> None:
+    found = urls("w-{version}+cu{cuda}", row(version="1.9 1.10 1.10rc1", cuda="11 12"), row(version="2.0", cuda="13"))
+
+    assert found == [
+        "w-2.0+cu13",
+        "w-1.10+cu11",
+        "w-1.10+cu12",
+        "w-1.10rc1+cu11",
+        "w-1.10rc1+cu12",
+        "w-1.9+cu11",
+        "w-1.9+cu12",
+    ]
+
+
+def test_what_two_rows_say_is_listed_once_with_the_hints_of_the_first() -> None:
+    first, second = LabelHints(cxx11_abi=True), LabelHints(cxx11_abi=False)
+
+    found = expand(pattern("w-{version}", row(first, version="1.0"), row(second, version="1.0 1.1")))
+
+    assert found == [("w-1.1", second), ("w-1.0", first)]
+
+
+@pytest.mark.parametrize(
+    ("python", "tags"),
+    [
+        ("cp36", "cp36-cp36m"),
+        ("cp37", "cp37-cp37m"),
+        ("cp38", "cp38-cp38"),
+        ("cp310", "cp310-cp310"),
+        ("cp313t", "cp313-cp313t"),
+        ("cp39-abi3", "cp39-abi3"),
+        ("py3-none", "py3-none"),
+    ],
+)
+def test_the_abi_tag_follows_from_the_python_tag(python: str, tags: str) -> None:
+    assert urls("w-1.0-{python}-{python_abi}-any", row(python=python)) == [f"w-1.0-{tags}-any"]
+
+
+def test_an_abi_tag_that_is_stated_stands() -> None:
+    assert urls("{python}-{python_abi}", row(python="cp38", python_abi="abi3")) == ["cp38-abi3"]
+
+
+def test_a_value_may_hold_other_placeholders() -> None:
+    assert urls("{tag}/w-{version}", row(version="1.0 1.1", tag="v{version}-x")) == ["v1.1-x/w-1.1", "v1.0-x/w-1.0"]
+
+
+def test_a_value_that_holds_itself_ends() -> None:
+    assert urls("w-{tag}", row(tag="{tag}")) == ["w-{tag}"]
+
+
+def test_candidates_carry_place_trust_and_the_hints_of_their_row() -> None:
+    source = pattern(
+        "https://example.org/wobbly-{version}+cu{cuda}-{python}-{python_abi}-linux_x86_64.whl",
+        row(LabelHints(cxx11_abi=True), version="1.0", cuda="12", python="cp310 cp311"),
+    )
+
+    listing = sources.candidates(Package(name="wobbly", imports=("wobbly",), sources=(source,)))
+
+    assert listing.notes == ()
+    assert [(found.source, found.trust, found.order) for found in listing.candidates] == [
+        ("Farm", Trust.COMMUNITY, (0, 0)),
+        ("Farm", Trust.COMMUNITY, (0, 1)),
+    ]
+    assert {(found.build.cuda, found.build.cxx11_abi) for found in listing.candidates} == {("12", True)}
+
+
+def test_a_pattern_that_makes_no_wheel_name_is_noted() -> None:
+    listing = sources.candidates(
+        Package(
+            name="wobbly", imports=("wobbly",), sources=(pattern("https://e.org/w-{version}.whl", row(version="1")),)
+        )
+    )
+
+    assert listing.candidates == ()
+    assert len(listing.notes) == 1
+
+
+# The built-in catalog.
+
+
+def flash_attn() -> Package:
+    return catalog_reader.load().packages["flash-attn"]
+
+
+def built_in_urls() -> set[str]:
+    return {url for source in flash_attn().sources if source.kind == "pattern" for url, _ in expand(source)}
+
+
+def facts(name: str) -> str:
+    path = FACTS / name
+    if not path.is_file():
+        pytest.skip(f"left out: {path} is not here, it is no part of the repository")
+    return path.read_text(encoding="utf-8")
+
+
+def stated_urls() -> Iterator[str]:
+    """What builds.md states for Dao-AILab/flash-attention."""
+    section = facts("builds.md").split("### Dao-AILab/flash-attention\n")[1].split("\n### ")[0]
+    tags: list[str] = []
+    major_only = False
+    for line in section.splitlines():
+        if heading := re.match(r"\* \*\*(.+?)\*\*", line):
+            tags = heading[1].split(", ")
+            major_only = line.endswith("in the name: major")
+        elif cell := re.match(r"  \* nvcc ([\d.]+), linux_x86_64, abi (\S+), (\S+): torch (.+)", line):
+            nvcc, abi, pythons, torches = cell.groups()
+            cuda = nvcc.split(".")[0] if major_only else "".join(nvcc.split(".")[:2])
+            for tag in tags:
+                for torch in torches.split():
+                    for python in pythons.split(","):
+                        yield from names(tag, cuda, torch.partition("[")[0], abi, python)
+
+
+def names(tag: str, cuda: str, torch: str, abi: str, python: str) -> Iterator[str]:
+    series = ".".join(torch.split(".")[:2])
+    python_abi = "cp37m" if python == "cp37" else python
+    version = OTHER_VERSION.get(tag[1:], tag[1:])
+    # "None": the name has no C++ ABI, and torch with its patch (publish.yml of those tags).
+    labels = [f"torch{torch}"] if abi == "None" else [f"torch{series}cxx11abi{value}" for value in abi.split("/")]
+    for label in labels:
+        yield f"{RELEASES}{tag}/flash_attn-{version}+cu{cuda}{label}-{python}-{python_abi}-linux_x86_64.whl"
+
+
+def differences(stated: set[str], found: set[str]) -> str:
+    """Both differences, a few of each."""
+    missing, invented = sorted(stated - found), sorted(found - stated)
+    lines = [f"{len(missing)} missing:", *missing[:20], f"{len(invented)} invented:", *invented[:20]]
+    return "\n".join(lines) if missing or invented else ""
+
+
+def test_the_flash_attn_patterns_list_exactly_what_the_publisher_builds() -> None:
+    stated = set(stated_urls())
+
+    assert len(stated) > 6000
+    assert differences(stated, built_in_urls()) == ""
+
+
+def test_the_flash_attn_sources_list_exactly_the_published_assets() -> None:
+    listed = set(facts("listings/Dao-AILab.flash-attn.txt").split())
+    whole = {url for url in listed if "/v2.8.3.post1/" in url}  # of 2.8.3 the listing holds a part
+    by_hand = {url for source in flash_attn().sources if source.kind == "url" for url in source.urls}
+
+    assert differences(whole, {url for url in built_in_urls() if "/v2.8.3.post1/" in url}) == ""
+    assert listed - built_in_urls() - by_hand == set()
+
+
+def test_no_flash_attn_wheel_is_listed_twice_in_the_built_in_catalog() -> None:
+    combinations = 0
+    for source in flash_attn().sources:
+        for matrix_row in source.matrix:
+            count = 1
+            for values in matrix_row.values.values():
+                count *= len(values)
+            combinations += count
+
+    assert combinations == len(built_in_urls())
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "abi"),
+    [
+        # publish.yml at v2.8.3: torch 2.6.0+cu126 and newer, whose C++ ABI is the new one, "FALSE" or not.
+        ("flash_attn-2.8.3+cu12torch2.7cxx11abiFALSE-cp310-cp310-linux_x86_64.whl", False, True),
+        ("flash_attn-2.8.3+cu12torch2.6cxx11abiFALSE-cp312-cp312-linux_x86_64.whl", False, True),
+        ("flash_attn-2.8.3+cu12torch2.5cxx11abiFALSE-cp312-cp312-linux_x86_64.whl", False, False),
+        ("flash_attn-2.8.3+cu12torch2.5cxx11abiTRUE-cp312-cp312-linux_x86_64.whl", True, True),
+        # v2.7.4.post1: torch 2.6.0+cu124, still with the old one (Dao-AILab issue 1783).
+        ("flash_attn-2.7.4.post1+cu12torch2.6cxx11abiFALSE-cp312-cp312-linux_x86_64.whl", False, False),
+        ("flash_attn-2.5.8+cu122torch2.3cxx11abiTRUE-cp310-cp310-linux_x86_64.whl", True, True),
+    ],
+)
+def test_the_built_in_catalog_knows_what_the_abi_labels_of_dao_ailab_mean(name: str, label: bool, abi: bool) -> None:
+    (found,) = [found for found in sources.candidates(flash_attn()).candidates if found.build.filename == name]
+
+    assert (found.build.cxx11_abi_label, found.build.cxx11_abi) == (label, abi)
+
+
+def test_both_sources_of_the_incident_are_in_the_built_in_catalog() -> None:
+    by_name = {source.name: source for source in flash_attn().sources}
+
+    assert flash_attn().imports == ("flash_attn", "flash_attn_2_cuda")
+    assert flash_attn().needs == ("torch",)
+    assert (by_name["Dao-AILab"].kind, by_name["Dao-AILab"].trust) == ("pattern", Trust.OFFICIAL)
+    assert (by_name["ByteDance-Seed"].kind, by_name["ByteDance-Seed"].trust) == ("url", Trust.VENDOR)
+    (url,) = by_name["ByteDance-Seed"].urls
+    assert url == (
+        "https://huggingface.co/ByteDance-Seed/SeedVR2-3B/resolve/main/"
+        "flash_attn-2.5.8+cu121torch2.3cxx11abiFALSE-cp310-cp310-linux_x86_64.whl"
+    )
+
+
+def test_all_builds_of_the_built_in_catalog_have_names_of_wheels() -> None:
+    for package in catalog_reader.load().packages.values():
+        assert sources.candidates(package).notes == ()
