@@ -1,0 +1,219 @@
+"""Pure: Build x Environment -> Decision. Every broken rule is told, not only the first.
+
+The rules are in ``rules/``, one small function each. What the file itself says (its symbols) comes later, as further
+findings: ``decide`` takes those of any rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Literal
+
+from packaging.tags import Tag
+
+from pipfallback.builds import Build, Candidate, Trust
+from pipfallback.environment import Environment
+from pipfallback.rules import cuda, gpu, request, tags, torch
+from pipfallback.rules.values import Finding, Mismatch, Policy, Rule, Setting
+
+__all__ = ["Decision", "Grade", "Mismatch", "Nearness", "Policy", "decide", "judge", "judge_all"]
+
+Grade = Literal["fits", "plausible"]
+
+TAG_RULES: tuple[Rule, ...] = (tags.python_tag, tags.abi_tag, tags.platform_tag)
+BUILD_RULES: tuple[Rule, ...] = (
+    tags.requires_python,
+    tags.file_name,
+    torch.torch_missing,
+    torch.torch_version,
+    cuda.cuda_missing,
+    cuda.accelerator,
+    cuda.rocm,
+    cuda.cuda_version,
+    torch.cxx11_abi,
+    cuda.driver,
+    gpu.gpu_arch,
+    request.needs,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nearness:
+    """How near a build is to the environment, apart from its grade; smaller is nearer (DESIGN 5).
+
+    ``tag`` is the place of its best tag in the environment's order.
+    """
+
+    cuda: int = 0
+    torch: int = 0
+    label: int = 0
+    tag: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """Accepted (with its grade) or refused (with every rule that it breaks).
+
+    ``doubts`` are the sentences that keep an accepted candidate from *fits*.
+    """
+
+    candidate: Candidate
+    grade: Grade | None
+    mismatches: tuple[Mismatch, ...] = ()
+    doubts: tuple[str, ...] = ()
+    nearness: Nearness = Nearness()
+
+    @property
+    def accepted(self) -> bool:
+        """Whether no rule refuses the candidate."""
+        return self.grade is not None
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """What rules found, apart."""
+
+    mismatches: tuple[Mismatch, ...] = ()
+    doubts: tuple[str, ...] = ()
+
+
+def judge(candidate: Candidate, environment: Environment, policy: Policy) -> Decision:
+    """Judge one candidate by every rule."""
+    return judge_all([candidate], environment, policy)[0]
+
+
+def judge_all(candidates: Iterable[Candidate], environment: Environment, policy: Policy) -> list[Decision]:
+    """Judge candidates, in their order. Builds of the same tags and facts are looked at once: there may be 100,000."""
+    builds = _Builds(Setting(environment=environment, policy=policy))
+    request_rules = _request_rules(policy)
+    decisions = []
+    for candidate in candidates:
+        verdict, nearness = builds.judge(candidate.build)
+        asked = [finding for rule in request_rules if (finding := rule(candidate))]
+        if asked:
+            verdict = _sort([*verdict.mismatches, *verdict.doubts, *asked])
+        decisions.append(_decision(candidate, verdict, nearness))
+    return decisions
+
+
+def decide(decision: Decision, findings: Sequence[Finding]) -> Decision:
+    """A decision with further findings, such as those of a look into the file. None among them are passed over."""
+    verdict = _sort([*decision.mismatches, *decision.doubts, *findings])
+    return _decision(decision.candidate, verdict, decision.nearness)
+
+
+@dataclass(frozen=True, slots=True)
+class _Alike:
+    """What is known of all builds with the same tags: what the rules of tags found, and the rest by their other facts."""
+
+    verdict: _Verdict
+    place: int
+    by_facts: dict[object, tuple[_Verdict, Nearness]]
+
+
+class _Builds:
+    """Judges builds and remembers: by their tags, by all else that the rules look at, and by both."""
+
+    def __init__(self, setting: Setting) -> None:
+        self._setting = setting
+        self._by_tags: dict[frozenset[Tag], _Alike] = {}
+        self._by_facts: dict[object, tuple[_Verdict, Nearness]] = {}
+
+    def judge(self, build: Build) -> tuple[_Verdict, Nearness]:
+        alike = self._by_tags.get(build.tags)
+        if alike is None:
+            alike = self._by_tags[build.tags] = self._alike(build)
+        facts = _facts(build)
+        known = alike.by_facts.get(facts)
+        if known is None:
+            known = alike.by_facts[facts] = self._look_at(build, facts, alike)
+        return known
+
+    def _alike(self, build: Build) -> _Alike:
+        places = self._setting.tag_places
+        return _Alike(
+            _sort([rule(build, self._setting) for rule in TAG_RULES]),
+            min((places[tag] for tag in build.tags if tag in places), default=len(places)),
+            {},
+        )
+
+    def _look_at(self, build: Build, facts: object, alike: _Alike) -> tuple[_Verdict, Nearness]:
+        known = self._by_facts.get(facts)
+        if known is None:
+            found = _sort([rule(build, self._setting) for rule in BUILD_RULES])
+            known = self._by_facts[facts] = found, _nearness(build, self._setting)
+        verdict, near = known
+        return (
+            _Verdict((*alike.verdict.mismatches, *verdict.mismatches), (*alike.verdict.doubts, *verdict.doubts)),
+            Nearness(cuda=near.cuda, torch=near.torch, label=near.label, tag=alike.place),
+        )
+
+
+def _facts(build: Build) -> tuple[object, ...]:
+    """All that the rules of a build look at besides its tags: builds that have it in common are judged alike."""
+    return (
+        build.torch,
+        build.torch_rule,
+        build.cuda,
+        build.rocm,
+        build.cpu,
+        build.accelerator,
+        build.unusual_version,
+        build.cxx11_abi,
+        build.cxx11_abi_label,
+        build.archs,
+        build.name,
+        build.requires_python,
+        build.requires,
+    )
+
+
+def _nearness(build: Build, setting: Setting) -> Nearness:
+    return Nearness(
+        cuda=cuda.cuda_distance(build, setting),
+        torch=torch.torch_distance(build, setting),
+        label=_label_distance(build, setting),
+    )
+
+
+def _label_distance(build: Build, setting: Setting) -> int:
+    """0: its C++ ABI label agrees with what the build is (else, with what is wanted); 1: it has none; 2: it disagrees."""
+    here = setting.environment.torch
+    if not torch.abi_matters(build, setting) or here is None:
+        return 0
+    if build.cxx11_abi_label is None:
+        return 1
+    truth = build.cxx11_abi if build.cxx11_abi is not None else torch.torch_abi(here, setting)[0]
+    return 1 if truth is None else 0 if build.cxx11_abi_label == truth else 2
+
+
+def _request_rules(policy: Policy) -> list[Callable[[Candidate], Finding]]:
+    rules: list[Callable[[Candidate], Finding]] = []
+    if policy.trust is not Trust.COMMUNITY:
+        rules.append(partial(request.trust, policy.trust))
+    if policy.specifier:
+        of_version = cache(partial(request.version, policy.specifier))
+        rules.append(lambda candidate: of_version(candidate.build.version))
+    if policy.hashes is not None:
+        rules.append(partial(request.sha256, policy.hashes))
+    return rules
+
+
+def _sort(findings: Sequence[Finding]) -> _Verdict:
+    return _Verdict(
+        tuple(finding for finding in findings if isinstance(finding, Mismatch)),
+        tuple(finding for finding in findings if isinstance(finding, str)),
+    )
+
+
+def _decision(candidate: Candidate, verdict: _Verdict, nearness: Nearness) -> Decision:
+    grade: Grade | None = None if verdict.mismatches else "plausible" if verdict.doubts else "fits"
+    return Decision(
+        candidate=candidate,
+        grade=grade,
+        mismatches=verdict.mismatches,
+        doubts=verdict.doubts,
+        nearness=nearness,
+    )

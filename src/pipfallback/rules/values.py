@@ -1,0 +1,77 @@
+"""What rules take and give: Policy, Setting, Mismatch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from packaging.specifiers import SpecifierSet
+from packaging.tags import Tag
+
+from pipfallback.builds import Build, Trust
+from pipfallback.environment import Environment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mismatch:
+    """One broken rule of DESIGN 5. ``wanted``: what the build needs; ``found``: what is here; ``text``: a sentence."""
+
+    rule: str
+    wanted: str
+    found: str
+    text: str
+
+
+# A rule finds a mismatch (refuses), a doubt (a sentence that keeps the build from *fits*), or nothing.
+Finding = Mismatch | str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What the user and the catalog ask of a build, besides the environment.
+
+    ``needs``: what the package is tied to, as the catalog says ("torch",); (): to nothing, a torch in a name is only a
+    shelf mark; None: the package is not in the catalog, and names are taken at their word. ``specifier``: of the
+    request (PEP 440). ``hashes``: the lower-case sha256 that are allowed, where hashes are required.
+    """
+
+    trust: Trust = Trust.VENDOR
+    needs: tuple[str, ...] | None = None
+    specifier: SpecifierSet | None = None
+    hashes: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """An environment and a policy, with what the rules look up in them again and again."""
+
+    environment: Environment
+    policy: Policy
+
+    @cached_property
+    def tag_places(self) -> Mapping[Tag, int]:
+        """Each tag of the environment with its place, 0 for the preferred one."""
+        return {tag: place for place, tag in reversed(list(enumerate(self.environment.tags)))}
+
+    @cached_property
+    def platforms(self) -> frozenset[str]:
+        """The platform tags that the environment accepts."""
+        return frozenset(tag.platform for tag in self.environment.tags)
+
+    @cached_property
+    def linux(self) -> bool:
+        """Whether the environment is Linux, glibc or musl."""
+        return "linux" in self.environment.platform
+
+    def tied_to_torch(self, build: Build) -> bool:
+        """Whether the build works only beside a torch that fits it: so the catalog, its METADATA or its name says."""
+        if build.name == "torch":
+            return False
+        needs = self.policy.needs
+        if needs is None and build.torch is not None:
+            return True
+        return "torch" in (needs or ()) or any(requirement.name == "torch" for requirement in build.requires)
+
+
+Rule = Callable[[Build, Setting], Finding]
