@@ -1,0 +1,1 @@
+"""What the tests are made of: wheels, stand-in torches, virtual environments and a web server, all real and local."""
