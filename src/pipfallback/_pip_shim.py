@@ -1,0 +1,131 @@
+"""Runs pip in the target interpreter and tells on a side channel why it failed.
+
+Standard library only, Python 3.8 and newer. Called as ``python _pip_shim.py CONFIG [pip's words]``. pip keeps the user's
+own terminal and streams; nothing of its internals is imported by name. CONFIG is a JSON file:
+
+    {"channel": FILE, "parent": PID, "pip": PATH or null, "undo": {"journal": F, "stash": D, "roots": [...]} or null}
+
+``pip``: a folder or wheel that holds a pip to use where the interpreter has none. The channel gets one JSON line for
+each record that pip logs as a warning or worse, with the chain of exceptions that led to it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+# Our own folder holds modules called like pip's (pip.py); only the standard library and site-packages may be found.
+# With PYTHONSAFEPATH it is not there, and the first entry is another.
+if os.path.realpath(sys.path[0]) == os.path.dirname(os.path.realpath(__file__)):
+    del sys.path[0]
+
+import json
+import logging
+import runpy
+from importlib.machinery import ModuleSpec, PathFinder
+from typing import Any, Dict, List, Optional
+
+# With -qqq pip drops its ERROR records before a handler sees them, and tells of an index that is down only at DEBUG; so
+# these loggers are lowered. pip does not ask them for their level, so what the terminal shows does not change (a level
+# on the whole of pip would: it decides whether build output is shown). Same names in pip 20.3 to 26.3.
+_LOWERED = ("pip._internal.cli.base_command", "pip._internal.commands.install", "pip._internal.index.collector")
+
+
+class Channel(logging.Handler):
+    """Writes each record, and the exception that is being handled, as a JSON line."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(logging.DEBUG)
+        self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115  (open as long as pip runs)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record; one that cannot be written must not disturb pip."""
+        try:
+            message = record.getMessage()
+            if record.levelno < logging.WARNING and not message.startswith("Could not fetch URL"):
+                return
+            line = {"level": record.levelname, "message": message, "exception": _chain(sys.exc_info()[1])}
+            self._file.write(json.dumps(line, default=str) + "\n")
+            self._file.flush()
+        except Exception:  # noqa: BLE001  (a strange record: the text on stderr is the second way to know)
+            self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (logging.Handler names it)
+        """Keep quiet: the terminal is pip's."""
+
+
+def _chain(error: Optional[BaseException]) -> List[Dict[str, Any]]:
+    chain: List[Dict[str, Any]] = []
+    while error is not None and len(chain) < 20:
+        output = getattr(error, "output_lines", None)
+        chain.append(
+            {
+                "class": type(error).__name__,
+                "message": _said(error),
+                "errno": getattr(error, "errno", None),
+                "output": "".join(output[-200:]) if isinstance(output, list) else None,
+            }
+        )
+        error = error.__cause__ or error.__context__
+    return chain
+
+
+def _said(error: BaseException) -> str:
+    """An exception's text; pip's diagnostic errors print as "<Class: reference>" and hold their words as attributes."""
+    text = str(error)
+    parts = [getattr(error, name, None) for name in ("message", "context")]
+    if text.startswith("<%s: " % type(error).__name__) and parts[0]:
+        return ": ".join(str(part) for part in parts if part)
+    return text
+
+
+class PipFinder:
+    """Stands before the other finders to see pip's modules come (importlib.abc.MetaPathFinder).
+
+    ``folder``: where to find pip itself, without making the folder's other packages importable; None: leave that to
+    the others, as everything else.
+    """
+
+    def __init__(self, folder: Optional[str]) -> None:
+        self.folder = folder
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> Optional[ModuleSpec]:  # noqa: ARG002  (the protocol)
+        """Lower a logger when its module comes: made any earlier it would lack the class that pip gives its loggers."""
+        if fullname in _LOWERED:
+            logging.getLogger(fullname).setLevel(logging.DEBUG)
+        if fullname == "pip" and self.folder is not None:
+            return PathFinder.find_spec(fullname, [self.folder], target)
+        return None
+
+
+def die_with_parent(parent: int) -> None:
+    """End with pipfallback: a pip that outlives it would go on changing what the next run puts back (Linux)."""
+    if sys.platform != "linux":
+        return
+    import ctypes  # 8 ms that only this needs
+    import signal
+
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG, prctl(2)
+    if os.getppid() != parent:
+        sys.exit(1)
+
+
+def watch_changes(undo: Dict[str, Any]) -> None:
+    """Keep what pip is about to change, by audit hooks (PEP 578)."""
+    log = runpy.run_path(os.path.join(os.path.dirname(os.path.abspath(__file__)), "_undo_log.py"))["UndoLog"]
+    sys.addaudithook(log(undo["journal"], undo["stash"], undo["roots"]).hook)
+
+
+def main() -> None:
+    """Read the configuration, hang on the handlers, become ``python -m pip``."""
+    with open(sys.argv.pop(1), encoding="utf-8") as file:
+        config = json.load(file)
+    die_with_parent(config["parent"])
+    logging.getLogger("pip").addHandler(Channel(config["channel"]))
+    sys.meta_path.insert(0, PipFinder(config["pip"]))
+    if config["undo"]:
+        watch_changes(config["undo"])
+    runpy.run_module("pip", run_name="__main__", alter_sys=True)
+
+
+main()

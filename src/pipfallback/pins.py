@@ -1,0 +1,66 @@
+"""Fixed points: what a run of pip must leave as it is, as constraints (DESIGN 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from pipfallback.installed import Installed
+
+# DESIGN 4: what a change of torch changes with it.
+TORCH_FAMILY = ("torch", "torchvision", "torchaudio", "torchtext", "torchcodec", "triton")
+
+
+def torch_family(installed: Mapping[str, Installed]) -> frozenset[str]:
+    """The installed members of torch's family: its companions, and the CUDA distributions that its metadata requires."""
+    if "torch" not in installed:
+        return frozenset()
+    libraries = {name for name in _requirement_names(installed["torch"]) if name.startswith(("nvidia-", "cuda-"))}
+    return frozenset(name for name in (*TORCH_FAMILY, *libraries) if name in installed)
+
+
+def constraints(installed: Mapping[str, Installed], names: Iterable[str], file: Path) -> tuple[str, ...]:
+    """pip's words that pin ``names`` to what is installed, written to ``file``; none where nothing can be pinned.
+
+    A version that PEP 440 does not know cannot be pinned; ``moved`` tells whether it was changed.
+    """
+    lines = [f"{name}=={installed[name].version}" for name in sorted(set(names)) if _is_valid(installed[name].version)]
+    if not lines:
+        return ()
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return ("--constraint", str(file))
+
+
+def moved(before: Mapping[str, Installed], after: Mapping[str, Installed], names: Iterable[str]) -> tuple[str, ...]:
+    """Those of ``names`` whose version is another than before, or that are gone, as "torch 2.7.1 -> 2.8.0"."""
+    changes = []
+    for name in sorted(set(names)):
+        old, new = before.get(name), after.get(name)
+        if old is not None and (new is None or new.version != old.version):
+            changes.append(f"{name} {old.version} -> {new.version if new else 'removed'}")
+    return tuple(changes)
+
+
+def _is_valid(version: str) -> bool:
+    try:
+        Version(version)
+    except InvalidVersion:
+        return False
+    return True
+
+
+def _requirement_names(distribution: Installed) -> Iterable[str]:
+    try:
+        text = (distribution.info / "METADATA").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return
+    for line in text.split("\n\n", 1)[0].splitlines():
+        if line.lower().startswith("requires-dist:"):
+            try:
+                yield canonicalize_name(Requirement(line.partition(":")[2].strip()).name)
+            except InvalidRequirement:
+                continue

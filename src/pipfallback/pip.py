@@ -1,0 +1,113 @@
+"""The only module that runs pip. What its failure means stands in ``pip_failures.py``.
+
+pip runs in the target interpreter, with the user's own terminal and streams. The shim that starts it tells of errors
+on a side channel and keeps what is about to change (``_pip_shim.py``, ``_undo_log.py``).
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn, Protocol
+
+from packaging.specifiers import SpecifierSet
+
+from pipfallback import processes
+from pipfallback.environment import Installation
+from pipfallback.errors import TargetError
+from pipfallback.pip_failures import Failure, understand
+
+_SHIM = Path(__file__).with_name("_pip_shim.py")
+
+
+class Recorder(Protocol):
+    """What a transaction offers to a run of pip: where to keep what is about to change."""
+
+    @property
+    def recording(self) -> Mapping[str, object]:
+        """``journal``, ``stash`` and ``roots`` of ``_undo_log.UndoLog``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipRun:
+    """A pip that has ended. ``failure`` is None where it succeeded."""
+
+    exit_code: int
+    failure: Failure | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pip:
+    """pip for one target interpreter. ``borrowed``: the folder of another pip, where the target has none."""
+
+    executable: str
+    borrowed: str | None = None
+
+    def run(self, words: Sequence[str], recorder: Recorder | None = None) -> PipRun:
+        """Run pip with ``words``, its output live on the user's streams; what it changes is kept by ``recorder``."""
+        with tempfile.TemporaryDirectory(prefix="pipfallback-") as folder:
+            channel = Path(folder, "channel")
+            config = {
+                "channel": str(channel),
+                "parent": os.getpid(),
+                "pip": self.borrowed,
+                "undo": None if recorder is None else dict(recorder.recording),
+            }
+            settings = Path(folder, "config.json")
+            settings.write_text(json.dumps(config), encoding="utf-8")
+            done = processes.run_visibly([self.executable, _SHIM, settings, *words])
+            records = _read(channel)
+        exit_code = done.exit_code if done.exit_code is not None else 1
+        failure = understand(records, exit_code) if exit_code else None
+        return PipRun(exit_code=exit_code, failure=failure, seconds=done.seconds)
+
+    def become(self, words: Sequence[str]) -> NoReturn:
+        """Turn this process into pip (on Windows: run it, wait, and exit with its code)."""
+        command = [self.executable, "-m", "pip", *words]
+        if self.borrowed is not None:
+            command = [sys.executable, "-m", "pip", "--python", self.executable, *words]
+        sys.stdout.flush()
+        sys.stderr.flush()
+        if os.name == "nt":
+            sys.exit(processes.run_visibly(command).exit_code)
+        os.execv(command[0], command)  # noqa: S606  (no shell is wanted)
+
+
+def pip_for(installation: Installation, python_version: str) -> Pip:
+    """The pip that serves a target: its own, else pipfallback's own, else the one that its ensurepip brings.
+
+    Raises TargetError where none of them serves that Python.
+    """
+    if installation.pip is not None:
+        return Pip(executable=installation.executable)
+    own = importlib.metadata.distribution("pip")
+    if SpecifierSet(own.metadata["Requires-Python"] or "").contains(python_version, prereleases=True):
+        return Pip(executable=installation.executable, borrowed=str(own.locate_file("")))
+    bundled = sorted(Path(installation.paths.get("stdlib", ""), "ensurepip", "_bundled").glob("pip-*.whl"))
+    if bundled:
+        return Pip(executable=installation.executable, borrowed=str(bundled[-1]))
+    raise TargetError(
+        f"{installation.executable} has no pip",
+        details=(
+            f"pipfallback's own pip {own.version} does not serve Python {python_version}",
+            "and this Python has no ensurepip",
+        ),
+        hints=(
+            f"uv pip install --python {installation.executable} pip",
+            "on Debian and Ubuntu: apt install python3-pip",
+        ),
+    )
+
+
+def _read(channel: Path) -> list[dict[str, object]]:
+    """The records; a last line that has no end was cut short when pip was killed."""
+    if not channel.exists():
+        return []
+    return [json.loads(line) for line in channel.read_text(encoding="utf-8").split("\n")[:-1]]

@@ -1,0 +1,133 @@
+"""One requirement as the user wrote it: a name with specifiers (PEP 508), a URL, a path."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.version import Version
+
+from pipfallback.errors import PipfallbackError
+
+_EXTRAS = re.compile(r"^(?P<location>.+?)(?P<extras>\[[^\]]*\])?$")
+_ARCHIVES = (".whl", ".zip", ".tar.gz", ".tar.bz2", ".tgz")
+
+
+class RequestError(PipfallbackError):
+    """A requirement names a URL that is none, or a file that is not there."""
+
+    reference = "invalid-request"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One requirement. ``name`` is PEP 503-normalised, None where only pip can find it out (a VCS URL, a folder).
+
+    ``location`` is the URL or absolute path where the user named one; ``version`` that of the wheel it names.
+    """
+
+    text: str
+    name: str | None = None
+    extras: tuple[str, ...] = ()
+    specifier: SpecifierSet = field(default_factory=SpecifierSet)
+    location: str | None = None
+    version: Version | None = None
+
+    @property
+    def is_wheel(self) -> bool:
+        """Whether it names a wheel file."""
+        return self.version is not None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it names a file on this machine."""
+        return self.location is not None and "://" not in self.location
+
+    def pinned(self, version: str) -> str:
+        """The requirement for exactly the ``version`` that is in place (PEP 440)."""
+        extras = f"[{','.join(self.extras)}]" if self.extras else ""
+        return f"{self.name}{extras}=={version}"
+
+
+def read_request(text: str) -> Request:
+    """Read a requirement as pip does: a name first, else a URL, else a path. Raises RequestError for a broken URL."""
+    if "://" not in text and not _looks_like_path(text):
+        try:
+            return _from_requirement(text, Requirement(text))
+        except InvalidRequirement:
+            return Request(text=text)  # pip says what is wrong with it
+    try:
+        direct = Requirement(text)
+    except InvalidRequirement:
+        return _from_location(text, text)
+    return _from_requirement(text, direct)
+
+
+def check_reachable(request: Request) -> None:
+    """Raise RequestError where the named file is not there: another build is no cure for a mistyped path."""
+    if request.is_local and request.location is not None and not _exists(request.location):
+        raise RequestError(f"{request.text}: no such file", hints=("check the path; nothing was changed",))
+
+
+def _exists(path: str) -> bool:
+    try:
+        Path(path).stat()
+    except (OSError, ValueError):  # a name that no file can have is one that is not there
+        return False
+    return True
+
+
+def _looks_like_path(text: str) -> bool:
+    plain = text.partition("[")[0]
+    return os.sep in plain or plain.startswith(".") or plain.lower().endswith(_ARCHIVES)
+
+
+def _from_requirement(text: str, requirement: Requirement) -> Request:
+    if requirement.url is None:
+        name = canonicalize_name(requirement.name)
+        return Request(text=text, name=name, extras=tuple(sorted(requirement.extras)), specifier=requirement.specifier)
+    located = _from_location(text, requirement.url)
+    return Request(
+        text=text,
+        name=canonicalize_name(requirement.name),
+        extras=tuple(sorted(requirement.extras)),
+        location=located.location,
+        version=located.version,
+    )
+
+
+def _from_location(text: str, location: str) -> Request:
+    match = _EXTRAS.match(location)
+    plain, extras = (match["location"], match["extras"]) if match and "://" not in location else (location, None)
+    where = _checked_url(text, plain) if "://" in plain else str(Path(plain).absolute())
+    named = tuple(extra.strip() for extra in extras[1:-1].split(",")) if extras else ()
+    try:
+        name, version, _, _ = parse_wheel_filename(
+            unquote(urlsplit(where).path if "://" in where else where).rpartition("/")[2]
+        )
+    except InvalidWheelFilename:
+        return Request(text=text, location=where, extras=named)
+    return Request(text=text, name=name, extras=named, location=where, version=version)
+
+
+def _checked_url(text: str, url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        broken = not parts.hostname and parts.scheme.rpartition("+")[2] not in {"file", ""}
+    except ValueError:
+        # Its message may quote user name and password, so it is neither told nor kept as a cause.
+        raise RequestError(f"{without_credentials(text)} is not a URL: its host cannot be read") from None
+    if broken:
+        raise RequestError(f"{without_credentials(text)} is not a URL: it names no host")
+    return url
+
+
+def without_credentials(url: str) -> str:
+    """The URL without user name, password and fragment (PEP 610); a path is left as it is."""
+    return re.sub(r"(://)[^/?#]*@", r"\1", url).partition("#")[0] if "://" in url else url
