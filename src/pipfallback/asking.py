@@ -1,0 +1,115 @@
+"""The command lines of ``plan``, ``explain`` and ``env``, and the environment that they ask about."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from pipfallback.arguments import CommandLine, parse
+from pipfallback.declared import declare, describe
+from pipfallback.environment import Environment, probe
+from pipfallback.errors import EnvironmentDescriptionError, UsageError
+from pipfallback.target import find_target
+
+# The options that describe another machine (DESIGN 7), with what they take.
+_DESCRIBING = {
+    "torch": "2.7.1",
+    "cuda": "12.6",
+    "cxx11-abi": "true|false",
+    "python-version": "3.10",
+    "platform": "linux_x86_64",
+    "glibc": "2.35",
+    "driver-cuda": "12.8",
+    "gpu": "8.9[,9.0]",
+}
+_ARGUMENTS = {"plan": "REQUIREMENT", "explain": "WHEEL", "env": None}
+_ABOUT = {
+    "plan": "What would be tried for a requirement, in order, and why the rest not. Changes nothing.",
+    "explain": "Why a wheel (a name, URL or path) does or does not fit here.",
+    "env": "The environment as it is seen, and where each fact comes from.",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """One ``plan``, ``explain`` or ``env``. ``described`` are the values of the options that name another machine."""
+
+    command: CommandLine
+    arguments: tuple[str, ...]
+    json: bool
+    everything: bool
+    environment: str | None
+    described: Mapping[str, str]
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Tell a mistake as every other error is told."""
+        raise UsageError(message, hints=(f"{self.prog} --help",))
+
+
+def read(command: str, words: Sequence[str], environ: Mapping[str, str]) -> Question:
+    """Read the command line. Raises UsageError; ``--help`` prints and raises SystemExit, as argparse does."""
+    said = _parser(command).parse_args([word for word in words if word != command or words.index(word) != 0])
+    own: list[str] = ["--pre"] if said.pre else []
+    own += ["--python", said.python] if said.python else []
+    own += ["--trust-level", said.trust_level] if said.trust_level else []
+    own += ["--same-version"] if said.same_version else []
+    own += [word for file in said.fallbacks for word in ("--fallbacks", file)]
+    described = {name: value for name in _DESCRIBING if (value := getattr(said, name.replace("-", "_"))) is not None}
+    return Question(
+        command=parse([command, *own], environ),
+        arguments=tuple(getattr(said, "arguments", ())),
+        json=said.json,
+        everything=said.all,
+        environment=said.environment,
+        described=described,
+    )
+
+
+def environment_of(question: Question, environ: Mapping[str, str]) -> Environment:
+    """The environment to judge against: this machine's, changed by what was declared, or the one described.
+
+    Raises TargetError, EnvironmentDescriptionError.
+    """
+    if question.environment is not None:
+        base = Environment.from_json(_json_file(question.environment))
+    else:
+        target = find_target(question.command.own.python, environ)
+        base = declare(probe(target.executable)[0], environ, gpu=question.command.own.gpu)
+    named = {name.replace("-", "_"): value for name, value in question.described.items()}
+    return describe(base, **named)
+
+
+def _parser(command: str) -> argparse.ArgumentParser:
+    parser = _Parser(prog=f"pipfallback {command}", description=_ABOUT[command], allow_abbrev=False)
+    argument = _ARGUMENTS[command]
+    if argument is not None:
+        parser.add_argument("arguments", nargs="+", metavar=argument)
+    parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    parser.add_argument("--all", action="store_true", help="list every build")
+    parser.add_argument("--python", metavar="PATH", help="the interpreter to ask about")
+    parser.add_argument("--fallbacks", metavar="FILE", action="append", default=[], help="another fallbacks.toml")
+    parser.add_argument("--trust-level", metavar="LEVEL", help="official, vendor (default) or community")
+    parser.add_argument("--same-version", action="store_true", help="no other version than the one named")
+    parser.add_argument("--pre", action="store_true", help="take pre-releases like releases")
+    about = parser.add_argument_group("another machine")
+    about.add_argument(
+        "--environment", metavar="FILE", help="as `pipfallback env --json` prints it; fields may be left out"
+    )
+    for name, example in _DESCRIBING.items():
+        about.add_argument(f"--{name}", metavar=example)
+    return parser
+
+
+def _json_file(name: str) -> Any:
+    try:
+        return json.loads(Path(name).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise EnvironmentDescriptionError(f"--environment {name}: {error.strerror}") from None
+    except ValueError as error:
+        raise EnvironmentDescriptionError(f"--environment {name} is not JSON: {error}") from None

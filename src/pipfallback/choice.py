@@ -1,0 +1,86 @@
+"""What a request means for the choice: which candidates there are, how they are judged, in which order they come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from urllib.parse import parse_qs, urlsplit
+
+from packaging.specifiers import SpecifierSet
+
+from pipfallback.arguments import CommandLine
+from pipfallback.builds import Build, Candidate, Trust, UnreadableFilenameError, read_build
+from pipfallback.catalog import Package
+from pipfallback.compatibility import Decision, Mismatch, Policy, judge, judge_all
+from pipfallback.environment import Environment
+from pipfallback.ranking import Wish, rank
+from pipfallback.requests import Request, without_credentials
+
+_TAG_RULES = frozenset({"python-tag", "abi-tag", "platform-tag"})
+
+
+def policy_of(request: Request, package: Package | None, command: CommandLine) -> Policy:
+    """How builds for ``request`` are judged under the command's options; ``package`` None: not in the catalog."""
+    specifier = request.specifier
+    if command.own.same_version and request.version is not None:
+        specifier = SpecifierSet(f"=={request.version.public}")
+    return Policy(
+        trust=command.own.trust_level,
+        needs=None if package is None else package.needs,
+        specifier=specifier or None,
+        hashes=_hashes(request) if command.has("--require-hashes") else None,
+    )
+
+
+def choose(
+    candidates: Iterable[Candidate],
+    request: Request,
+    package: Package | None,
+    environment: Environment,
+    command: CommandLine,
+) -> list[Decision]:
+    """Judge all candidates and put them in order: the accepted first, best first, then the refused.
+
+    Of either, the wheel that the user named comes first: it is what was asked for.
+    """
+    decisions = judge_all(candidates, environment, policy_of(request, package, command))
+    ranked = rank(decisions, wish_of(request, command))
+    return sorted(ranked, key=lambda decision: (not decision.accepted, decision.candidate.order >= (0, 0)))
+
+
+def wish_of(request: Request, command: CommandLine) -> Wish:
+    """What was asked for where it is a wish: the version of a URL, pre-releases."""
+    return Wish.of(request.specifier, version=request.version, pre=command.has("--pre"))
+
+
+def asked_candidate(request: Request) -> Candidate | None:
+    """The wheel that the user named, as a candidate before all others; None where the request names none."""
+    if not request.is_wheel or request.location is None:
+        return None
+    try:
+        build = read_build(request.location)
+    except UnreadableFilenameError:
+        return None
+    return Candidate(
+        build=build, location=request.location, sha256=next(iter(sorted(_hashes(request))), None), order=(-1, 0)
+    )
+
+
+def without_asked(candidates: Iterable[Candidate], request: Request) -> list[Candidate]:
+    """The candidates that are at another place than the wheel that the user named."""
+    asked = without_credentials(request.location or "")
+    return [each for each in candidates if without_credentials(each.location) != asked]
+
+
+def tag_mismatches(build: Build, environment: Environment) -> Sequence[Mismatch]:
+    """Why pip refuses a wheel before it downloads it; () where it does not (PEP 425)."""
+    if not build.tags.isdisjoint(environment.tags):
+        return ()
+    candidate = Candidate(build=build, location=build.filename)
+    mismatches = judge(candidate, environment, Policy(trust=Trust.COMMUNITY)).mismatches
+    return [mismatch for mismatch in mismatches if mismatch.rule in _TAG_RULES]
+
+
+def _hashes(request: Request) -> frozenset[str]:
+    """The sha256 in the URL's fragment: what the user wrote counts in pip's hash-checking mode."""
+    fragment = parse_qs(urlsplit(request.location or "").fragment)
+    return frozenset(value.lower() for value in fragment.get("sha256", ()))

@@ -1,0 +1,322 @@
+"""The command line: argv -> one command; what came of it -> text and exit code. The only module that prints."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType, ModuleType
+from typing import TYPE_CHECKING, NoReturn
+
+from pipfallback import __version__, manual, pip_options
+from pipfallback.errors import EXIT_FAILED, EXIT_INTERRUPTED, PipfallbackError, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from pipfallback.arguments import CommandLine
+    from pipfallback.catalog import Catalog
+    from pipfallback.catalog_files import Layer
+    from pipfallback.environment import Environment, Installation
+    from pipfallback.pip import Pip
+    from pipfallback.requests import Request
+
+# Each command imports what it needs, and no more: start-up is part of the product.
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code. Errors are told here, never as a traceback for what a user can cause."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        return _run(words)
+    except PipfallbackError as error:
+        _show_error(error, as_json="--json" in words)
+        return error.exit_code
+    except KeyboardInterrupt:
+        _tell("interrupted; everything is as it was before")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has gone: nothing is left to tell it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+
+
+def _terminated(number: int, _: FrameType | None) -> NoReturn:
+    """SIGTERM ends the run as an exception would, so that everything is put back first."""
+    raise SystemExit(128 + number)
+
+
+def _run(words: list[str]) -> int:
+    if not words or words[0] in {"-h", "--help"}:
+        print(manual.HELP, end="")
+        return 0
+    if words[0] in {"-V", "--version"}:
+        print(f"pipfallback {__version__} from {Path(__file__).parent} (python {sys.version.split()[0]})")
+        return 0
+    command = _command_of(words)
+    if command == "install":
+        return _install(words)
+    if command in {"plan", "explain", "env"}:
+        return _ask(command, words)
+    return _become_pip(words)
+
+
+def _command_of(words: Sequence[str]) -> str | None:
+    """The first word that is no option and no option's value."""
+    skip = False
+    for word in words:
+        if skip:
+            skip = False
+        elif word in pip_options.TAKES_VALUE:
+            skip = True
+        elif not word.startswith("-"):
+            return word
+    return None
+
+
+def _parse(words: Sequence[str]) -> CommandLine:
+    from pipfallback.arguments import parse
+
+    return parse(words, os.environ)
+
+
+def _become_pip(words: Sequence[str]) -> NoReturn:
+    command = _parse(words)
+    _finish_interrupted_runs()
+    _pip_without_probe(command).become(command.words())
+
+
+def _pip_without_probe(command: CommandLine) -> Pip:
+    """pip for the target, asking the interpreter only where it seems to have no pip."""
+    from pipfallback.pip import Pip, pip_for
+    from pipfallback.target import find_target
+
+    target = find_target(command.own.python, os.environ)
+    if target.reason:
+        _tell(target.reason)
+    prefix = Path(target.executable).parent.parent
+    if target.executable == sys.executable or any(prefix.glob("lib/python3*/site-packages/pip/__init__.py")):
+        return Pip(executable=target.executable)
+    from pipfallback.environment import probe
+
+    environment, installation = probe(target.executable)
+    return pip_for(installation, environment.python.version)
+
+
+def _finish_interrupted_runs() -> None:
+    from pipfallback import transaction
+
+    if (transaction.state_folder() / "transactions").is_dir():
+        transaction.recover(_tell)
+
+
+def _install(words: Sequence[str]) -> int:
+    command = _parse(words)
+    if command.has("--help"):
+        print(manual.INSTALL_HELP, flush=True)
+        _become_pip(words)
+    from pipfallback.requests import read_request
+
+    requests = tuple(read_request(item.value or "") for item in command.requirements)
+    layers = _layers(command)
+    from pipfallback.catalog_files import managed_names
+
+    if command.own.fallbacks:
+        _load_catalog(command.own.fallbacks)  # a file that the user named must be there and be right, even if unused
+    names = managed_names(layers)
+    if any(request.name in names for request in requests):
+        return _install_managed(command, requests)
+    if any(request.is_wheel for request in requests):
+        return _install_wheel(command, requests)
+    return _become_pip(words)
+
+
+def _layers(command: CommandLine) -> Sequence[Layer]:
+    from pipfallback.catalog_files import layers
+
+    return layers([Path(name) for name in command.own.fallbacks], cwd=Path.cwd(), config_dir=_config_folder())
+
+
+def _config_folder() -> Path:
+    import platformdirs
+
+    return platformdirs.user_config_path("pipfallback", appauthor=False)
+
+
+def _load_catalog(files: Sequence[str]) -> Catalog:
+    from pipfallback.catalog_reader import load
+
+    catalog = load([Path(name) for name in files], cwd=Path.cwd(), config_dir=_config_folder())
+    for note in catalog.notes:
+        _tell(note)
+    return catalog
+
+
+def _look(executable: str, command: CommandLine) -> tuple[Environment, Installation]:
+    """The target as it is, with what the user declared about the machine that will run it."""
+    from pipfallback.declared import declare
+    from pipfallback.environment import probe
+
+    environment, installation = probe(executable)
+    return declare(environment, os.environ, gpu=command.own.gpu, driver_cuda=command.own.driver_cuda), installation
+
+
+def _install_wheel(command: CommandLine, requests: Sequence[Request]) -> int:
+    """A wheel that the catalog does not know is pip's; but where pip refuses it, the reason is told."""
+    from pipfallback.pip_failures import Cause
+
+    pip = _pip_without_probe(command)
+    _finish_interrupted_runs()
+    run = pip.run(command.words())
+    if run.failure is not None and run.failure.cause is Cause.UNSUPPORTED_WHEEL:
+        from pipfallback.builds import UnreadableFilenameError, read_build
+        from pipfallback.choice import tag_mismatches
+
+        environment, _ = _look(pip.executable, command)
+        for request in requests:
+            try:
+                build = read_build(request.location or request.text)
+            except UnreadableFilenameError:
+                continue
+            for mismatch in tag_mismatches(build, environment):
+                _tell(f"{mismatch.rule}: {mismatch.text}")
+        _tell("no flag makes pip accept it; a fallbacks.toml entry would let pipfallback try other builds")
+    return int(run.exit_code)
+
+
+def _install_managed(command: CommandLine, requests: tuple[Request, ...]) -> int:
+    from pipfallback import report
+    from pipfallback.choice import policy_of
+    from pipfallback.install import Job, install
+    from pipfallback.pip import pip_for
+    from pipfallback.primary import Managed
+    from pipfallback.requests import check_reachable
+    from pipfallback.sources import candidates
+    from pipfallback.target import find_target
+
+    for request in requests:
+        check_reachable(request)
+    catalog = _load_catalog(command.own.fallbacks)
+    _finish_interrupted_runs()
+    target = find_target(command.own.python, os.environ)
+    if target.reason:
+        _tell(target.reason)
+    environment, installation = _look(target.executable, command)
+
+    def managed(request: Request) -> Managed:
+        package = catalog.packages[request.name or ""]
+        return Managed(request=request, package=package, candidates=lambda: candidates(package).candidates)
+
+    known = tuple(managed(request) for request in requests if request.name in catalog.packages)
+    job = Job(
+        command=command,
+        requests=requests,
+        managed=known,
+        environment=environment,
+        installation=installation,
+        pip=pip_for(installation, environment.python.version),
+        tell=_quiet if _is_quiet(command) else _tell,
+        look_again=lambda: _look(target.executable, command)[0],
+    )
+    outcome = install(job)
+    if command.own.outcome:
+        _write_json(command.own.outcome, report.outcome_json(outcome))
+    if command.own.explain:
+        for each in outcome.requests:
+            for line in report.considered_lines(each):
+                _tell(line)
+    policies = {each.request.text: policy_of(each.request, each.package, command) for each in known}
+    error = report.failure(outcome, policies)
+    if error is not None:
+        raise error
+    for line in () if _is_quiet(command) else report.summary(outcome):
+        _tell(line)
+    return outcome.exit_code
+
+
+def _write_json(name: str, document: object) -> None:
+    try:
+        Path(name).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"--outcome {name}: {error.strerror}") from None
+
+
+def _ask(command: str, words: Sequence[str]) -> int:
+    from pipfallback import asking, report
+    from pipfallback.questions import explain, plan
+
+    question = asking.read(command, words, os.environ)
+    _finish_interrupted_runs()
+    environment = asking.environment_of(question, os.environ)
+    if command == "env":
+        _show(question.json, environment.to_json(), lambda tables: [tables.environment_table(environment)])
+        return 0
+    catalog = _load_catalog(question.command.own.fallbacks)
+    if command == "explain":
+        answers = [explain(argument, catalog, environment) for argument in question.arguments]
+        document = report.decisions_json(report.explanation_json(answer) for answer in answers)
+        _show(question.json, document, lambda tables: [tables.explanation_table(each, environment) for each in answers])
+        return EXIT_FAILED if any(answer.error for answer in answers) else 0
+    plans = [plan(argument, catalog, environment, question.command) for argument in question.arguments]
+    document = report.decisions_json(report.decision_json(each) for plan in plans for each in plan.decisions)
+    _show(
+        question.json,
+        document,
+        lambda tables: [tables.plan_table(each, environment, everything=question.everything) for each in plans],
+    )
+    empty = [each for each in plans if not any(decision.accepted for decision in each.decisions)]
+    for each in empty if not question.json else ():
+        _show_error(report.no_plan(each, environment), as_json=False)
+    return EXIT_FAILED if empty else 0
+
+
+def _show(as_json: bool, document: object, renderables: Callable[[ModuleType], Sequence[RenderableType]]) -> None:
+    """Print a result on standard output: one JSON document, or what a person reads."""
+    if as_json:
+        print(json.dumps(document, indent=2))
+        return
+    from rich.console import Console  # start-up: only where a table is shown
+
+    from pipfallback import tables
+
+    console = Console(highlight=False, no_color=True if "--no-color" in sys.argv else None, soft_wrap=False)
+    for renderable in renderables(tables):
+        console.print(renderable)
+
+
+def _show_error(error: PipfallbackError, *, as_json: bool) -> None:
+    if as_json:
+        from pipfallback.report import error_json
+
+        print(json.dumps(error_json(error), indent=2))
+        return
+    lines = [f"{_red('error:')} {error.message}", *(f"  {detail}" for detail in error.details)]
+    lines += [f"cause: {cause}" for cause in error.causes]
+    if error.hints:
+        lines += ["", *(f"hint: {hint}" for hint in error.hints)]
+    print("\n".join(lines), file=sys.stderr)
+
+
+def _red(text: str) -> str:
+    plain = os.environ.get("NO_COLOR") or os.environ.get("PIP_NO_COLOR") or "--no-color" in sys.argv
+    return text if plain or not sys.stderr.isatty() else f"\x1b[31m{text}\x1b[0m"
+
+
+def _is_quiet(command: CommandLine) -> bool:
+    """Our own lines are silent with ``-q``, as pip's are; errors are told all the same."""
+    return command.has("--quiet") or os.environ.get("PIP_QUIET", "0") not in {"", "0"}
+
+
+def _quiet(line: str) -> None:
+    """Say nothing."""
+
+
+def _tell(line: str) -> None:
+    print(f"pipfallback: {line}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What a wheel file itself tells, against what its name says."""

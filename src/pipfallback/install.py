@@ -1,0 +1,286 @@
+"""The story of one install (DESIGN 4): the user's command first, then one build after another, or everything back."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pipfallback import pins, transaction
+from pipfallback.arguments import CommandLine
+from pipfallback.attempts import Success, Tried, Workplace, try_candidate
+from pipfallback.builds import Candidate
+from pipfallback.choice import asked_candidate, choose, policy_of, without_asked
+from pipfallback.compatibility import Decision
+from pipfallback.environment import Environment, Installation
+from pipfallback.installed import Installed
+from pipfallback.layout import layout_of
+from pipfallback.net.download import Downloader
+from pipfallback.outcome import Attempt, Change, Ending, InstalledNow, Outcome, Primary, RequestOutcome, Verified
+from pipfallback.pip import Pip
+from pipfallback.pip_failures import Cause
+from pipfallback.primary import Managed, PipsWord, Tell, blamed, refused_beforehand, verdict_on, words_of_primary
+from pipfallback.requests import Request
+from pipfallback.verify import Verdict
+
+# Where the user's own wheel was not even tried, it is the first candidate (and may be refused, with its reasons).
+_ASKED_MAY_DO = frozenset({"not-replaced", Cause.UNSUPPORTED_WHEEL.value})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One ``pipfallback install``: what was asked for, where, and how to tell about it.
+
+    ``look_again`` gives the environment anew, after the command itself has brought another torch.
+    """
+
+    command: CommandLine
+    requests: tuple[Request, ...]
+    managed: tuple[Managed, ...]
+    environment: Environment
+    installation: Installation
+    pip: Pip
+    tell: Tell
+    look_again: Callable[[], Environment]
+
+
+def install(job: Job) -> Outcome:
+    """Run the command; where a managed package cannot be had or does not import, try its other builds.
+
+    In the end everything asked for works, or the environment is as it was. Raises NotRestoredError where it could not
+    be put back; any other exception is raised after everything was.
+    """
+    layout = layout_of(job.command, job.installation, job.environment.python.version)
+    change = transaction.begin(
+        job.installation.prefix, site_packages=layout.folders[0], roots=layout.roots, tell=job.tell
+    )
+    try:
+        with tempfile.TemporaryDirectory(prefix="pipfallback-") as scratch, Downloader(Path(scratch)) as downloader:
+            place = Workplace(
+                pip=job.pip,
+                environment=job.environment,
+                layout=layout,
+                transaction=change,
+                downloader=downloader,
+                scratch=Path(scratch),
+            )
+            outcome = _Story(job, place).run()
+    except BaseException:
+        change.undo()
+        change.close()
+        raise
+    if outcome.exit_code:
+        change.undo()
+        change.close()
+    else:
+        change.commit()
+    return outcome
+
+
+class _Story:
+    """The state of one install while it runs: which requests failed, and which have their build in place."""
+
+    def __init__(self, job: Job, place: Workplace) -> None:
+        self._job = job
+        self._place = place
+        self._before = place.installed()
+        self._failed: dict[str, Primary] = {}
+        self._settled: dict[str, str] = {}
+        self._done: dict[str, RequestOutcome] = {}
+
+    def run(self) -> Outcome:
+        """The primary, then a fallback for each request that it left without a working package."""
+        try:
+            self._primary()
+            if not self._failed:
+                return self._outcome("ok")
+            if not self._job.command.own.fallback:
+                return self._outcome("no-fallback")
+            self._place.transaction.undo()
+            self._bring_torch()
+            while (managed := self._next_waiting()) is not None:
+                ending = self._fall_back(managed)
+                if ending != "ok":
+                    return self._outcome(ending)
+                if self._next_waiting() is None:
+                    self._judge_unsettled()
+        except PipsWord as word:
+            return self._pips_word(word)
+        return self._outcome("fallback-refused" if self._job.command.own.fail_on_fallback else "ok")
+
+    def _primary(self) -> None:
+        self._failed = refused_beforehand(self._job.managed, self._place, self._job.tell)
+        if self._failed:
+            return
+        words = words_of_primary(self._job.command, self._job.requests, self._job.managed, self._place)
+        run = self._place.pip.run(words, self._place.transaction)
+        if run.failure is None:
+            self._judge_unsettled()
+            return
+        culprit = blamed(run.failure, self._job.managed, self._job.command)
+        if culprit is None:
+            raise PipsWord(run.exit_code, run.failure)
+        primary = Primary(ok=False, cause=run.failure.cause.value, message=run.failure.message)
+        self._failed[culprit.request.text] = primary
+
+    def _judge_unsettled(self) -> None:
+        """Verify what pip installed by itself; a request whose package does not work waits for another build."""
+        for each in self._job.managed:
+            text = each.request.text
+            if text in self._settled or text in self._failed:
+                continue
+            primary, verdict = verdict_on(each, self._job.command, self._place, self._job.tell)
+            if not primary.ok:
+                self._failed[text] = primary
+                continue
+            self._tell_inconclusive(each, verdict)
+            installed = self._place.installed().get(each.package.name)
+            now = None if installed is None else _now(installed, verdict)
+            self._done[text] = RequestOutcome(request=text, status="primary", primary=primary, installed=now)
+
+    def _bring_torch(self) -> None:
+        """Where the command itself names torch, everything but the failed requests comes first: builds must fit it."""
+        if not any(request.name in pins.TORCH_FAMILY for request in self._job.requests):
+            return
+        words = self._job.command.replaced(
+            lambda item: () if item.kind == "requirement" and item.value in self._failed else None
+        )
+        run = self._place.pip.run(words, self._place.transaction)
+        if run.failure is not None:
+            raise PipsWord(run.exit_code, run.failure)
+        self._place = replace(self._place, environment=self._job.look_again())
+
+    def _next_waiting(self) -> Managed | None:
+        waiting = self._failed.keys() - self._settled.keys()
+        return next((each for each in self._job.managed if each.request.text in waiting), None)
+
+    def _fall_back(self, managed: Managed) -> Ending:
+        """Try the builds of one request, best first."""
+        request = managed.request
+        candidates = self._candidates(managed)
+        decisions = choose(candidates, request, managed.package, self._place.environment, self._job.command)
+        accepted = [decision for decision in decisions if decision.accepted]
+        self._job.tell(_considered(managed, decisions, accepted))
+        attempts: list[Attempt] = []
+        success = self._try_in_turn(managed, accepted, attempts)
+        self._done[request.text] = RequestOutcome(
+            request=request.text,
+            status="failed" if success is None else "fallback",
+            primary=self._failed[request.text],
+            installed=None if success is None else _now(success.installed, success.verdict, success.sha256),
+            decisions=tuple(decisions),
+            attempts=tuple(attempts),
+        )
+        if success is None:
+            return "nothing-works" if attempts else "nothing-fits"
+        self._settled[request.text] = request.pinned(success.installed.version)
+        self._tell_inconclusive(managed, success.verdict)
+        return "ok"
+
+    def _candidates(self, managed: Managed) -> list[Candidate]:
+        """The builds of the catalog; before them the wheel that was asked for, unless that is what failed."""
+        others = without_asked(managed.candidates(), managed.request)
+        asked = asked_candidate(managed.request)
+        cause = self._failed[managed.request.text].cause
+        return [asked, *others] if asked and cause in _ASKED_MAY_DO else others
+
+    def _try_in_turn(self, managed: Managed, accepted: Sequence[Decision], attempts: list[Attempt]) -> Success | None:
+        command, dead_hosts, counted = self._job.command, set[str](), 0
+        for decision in accepted:
+            candidate = decision.candidate
+            host = urlsplit(candidate.location).netloc
+            if host in dead_hosts:
+                continue
+            if counted >= command.own.max_attempts:
+                self._job.tell(f"{counted} builds did not work; --max-attempts allows more")
+                return None
+            tried = self._try(managed, candidate)
+            attempts.append(tried.attempt)
+            if tried.success is not None:
+                return tried.success
+            self._job.tell(f"{'not to be had' if tried.fetch else 'undone'}: {tried.attempt.error}")
+            if tried.fetch is not None and tried.fetch.cause in {"unreachable", "timeout"}:
+                dead_hosts.add(host)
+            # A name that a pattern invented costs a request, not an attempt.
+            counted += tried.fetch is None or tried.fetch.cause != "not-found"
+        return None
+
+    def _try(self, managed: Managed, candidate: Candidate) -> Tried:
+        """One attempt; where pip fails over another managed request, that one is left out until its own turn."""
+        self._job.tell(f"trying {candidate.build.filename}{_from(candidate)}")
+        while True:
+            tried = try_candidate(
+                candidate,
+                request=managed.request,
+                package=managed.package,
+                policy=policy_of(managed.request, managed.package, self._job.command),
+                command=self._job.command,
+                settled=self._settled,
+                dropped=frozenset(self._failed) - set(self._settled) - {managed.request.text},
+                place=self._place,
+            )
+            others = [each for each in self._job.managed if each.request.text not in self._failed]
+            culprit = blamed(tried.pip, others, self._job.command) if tried.pip is not None else None
+            if tried.pip is None or culprit is None:
+                return tried
+            primary = Primary(ok=False, cause=tried.pip.cause.value, message=tried.pip.message)
+            self._failed[culprit.request.text] = primary
+
+    def _tell_inconclusive(self, managed: Managed, verdict: Verdict | None) -> None:
+        if verdict is not None and verdict.status == "inconclusive":
+            self._job.tell(f"{managed.package.name} could not be tried out on this machine: {verdict.message}")
+
+    def _pips_word(self, word: PipsWord) -> Outcome:
+        primary = Primary(ok=False, cause=word.failure.cause.value, message=word.failure.message)
+        for each in self._job.managed:
+            failed = RequestOutcome(request=each.request.text, status="failed", primary=primary)
+            self._done.setdefault(each.request.text, failed)
+        return self._outcome("pip", word.exit_code)
+
+    def _outcome(self, ending: Ending, exit_code: int = 1) -> Outcome:
+        for text, primary in self._failed.items():
+            self._done.setdefault(text, RequestOutcome(request=text, status="failed", primary=primary))
+        ok = ending == "ok"
+        after = self._place.installed() if ok else self._before
+        return Outcome(
+            status=("fallback" if self._settled else "primary") if ok else "failed",
+            exit_code=0 if ok else exit_code,
+            ending=ending,
+            environment=self._place.environment,
+            requests=tuple(
+                self._done[each.request.text] for each in self._job.managed if each.request.text in self._done
+            ),
+            changed=_changes(self._before, after),
+        )
+
+
+def _now(installed: Installed, verdict: Verdict | None, sha256: str | None = None) -> InstalledNow:
+    url = (installed.direct_url or {}).get("url")
+    verified: Verified = "skipped"
+    if verdict is not None and verdict.status != "broken":
+        verified = verdict.status
+    return InstalledNow(
+        name=installed.name, version=installed.version, url=str(url) if url else None, sha256=sha256, verified=verified
+    )
+
+
+def _considered(managed: Managed, decisions: Sequence[Decision], accepted: Sequence[Decision]) -> str:
+    sources = {decision.candidate.source for decision in decisions} - {None}
+    fit = "fits" if len(accepted) == 1 else "fit"
+    return (
+        f"{managed.package.name}: {len(decisions)} builds from {len(sources)} sources considered, {len(accepted)} {fit}"
+    )
+
+
+def _from(candidate: Candidate) -> str:
+    return f" ({candidate.source})" if candidate.source else ""
+
+
+def _changes(before: Mapping[str, Installed], after: Mapping[str, Installed]) -> tuple[Change, ...]:
+    versions = [
+        (name, before[name].version if name in before else None, after[name].version if name in after else None)
+        for name in sorted({*before, *after})
+    ]
+    return tuple(Change(name=name, before=old, after=new) for name, old, new in versions if old != new)

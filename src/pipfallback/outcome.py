@@ -1,0 +1,84 @@
+"""What an install came to: values, for the exit code, the text and the JSON form alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pipfallback.builds import Candidate
+from pipfallback.compatibility import Decision
+from pipfallback.environment import Environment
+
+Stage = Literal["fetch", "inspect", "pip", "verify"]
+Status = Literal["primary", "fallback", "failed"]
+Ending = Literal["ok", "pip", "nothing-fits", "nothing-works", "no-fallback", "fallback-refused"]
+Verified = Literal["works", "imports", "inconclusive", "skipped"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One candidate installed and verified, or undone. ``stage`` is the last one that it reached."""
+
+    candidate: Candidate
+    stage: Stage
+    ok: bool
+    error: str | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstalledNow:
+    """What is installed for a request. ``version`` is METADATA's; ``url`` and ``sha256`` None for an index."""
+
+    name: str
+    version: str
+    url: str | None
+    sha256: str | None
+    verified: Verified
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Primary:
+    """How the user's own command ended for a request."""
+
+    ok: bool
+    cause: str | None = None
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestOutcome:
+    """One managed request: what became of it, and everything that was considered and tried."""
+
+    request: str
+    status: Status
+    primary: Primary
+    installed: InstalledNow | None = None
+    decisions: tuple[Decision, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A distribution whose version is another than before; None: it was, or is, not there."""
+
+    name: str
+    before: str | None
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """All of it. ``exit_code`` is what the command ends with, ``ending`` why.
+
+    ``ending``: "ok"; "pip": pip failed in a way that no other build cures, and its words stand; "nothing-fits" and
+    "nothing-works": the last request tells; "no-fallback": another build was not to be tried; "fallback-refused": one
+    works, and ``--fail-on-fallback`` does not want it.
+    """
+
+    status: Status
+    exit_code: int
+    ending: Ending
+    environment: Environment
+    requests: tuple[RequestOutcome, ...]
+    changed: tuple[Change, ...] = ()

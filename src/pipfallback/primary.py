@@ -1,0 +1,106 @@
+"""The user's own command, run first, as written: which managed requests it leaves without a working package."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipfallback import pins
+from pipfallback.arguments import CommandLine
+from pipfallback.attempts import Workplace
+from pipfallback.builds import Candidate, read_build
+from pipfallback.catalog import Package
+from pipfallback.choice import tag_mismatches
+from pipfallback.installed import Installed
+from pipfallback.outcome import Primary
+from pipfallback.pip_failures import Cause, Failure
+from pipfallback.requests import Request, without_credentials
+from pipfallback.verify import Verdict
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Managed:
+    """A requirement of the command that names a package of the catalog, and a way to list that package's builds."""
+
+    request: Request
+    package: Package
+    candidates: Callable[[], Sequence[Candidate]]
+
+
+class PipsWord(Exception):  # noqa: N818  (it is no error of ours)
+    """pip failed in a way that no other build cures: its error and its exit code stand."""
+
+    def __init__(self, exit_code: int, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.exit_code = exit_code
+        self.failure = failure
+
+
+def refused_beforehand(managed: Sequence[Managed], place: Workplace, tell: Tell) -> dict[str, Primary]:
+    """Wheels that pip refuses without a download, by request: told in its words and with the reason it leaves out."""
+    refused = {}
+    for each in managed:
+        location = each.request.location
+        mismatches = (
+            tag_mismatches(read_build(location), place.environment) if each.request.is_wheel and location else ()
+        )
+        if mismatches and location:
+            message = f"{read_build(location).filename} is not a supported wheel on this platform."
+            tell(f"ERROR: {message}")
+            for mismatch in mismatches:
+                tell(f"  {mismatch.rule}: {mismatch.text}")
+            refused[each.request.text] = Primary(ok=False, cause=Cause.UNSUPPORTED_WHEEL.value, message=message)
+    return refused
+
+
+def words_of_primary(
+    command: CommandLine, requests: Sequence[Request], managed: Sequence[Managed], place: Workplace
+) -> tuple[str, ...]:
+    """The command as written, with torch held where it is and no build from source of what the catalog knows."""
+    installed = place.installed()
+    extra: list[str] = []
+    if not command.own.allow_torch_change:
+        family = pins.torch_family(installed) - {request.name for request in requests}
+        extra += pins.constraints(installed, family, place.scratch / "torch.txt")
+    if not command.own.allow_build:
+        extra += [word for each in managed for word in ("--only-binary", each.package.name)]
+    return command.replaced(lambda item: (*item.words, *extra) if item.kind == "command" else None)
+
+
+def blamed(failure: Failure, managed: Sequence[Managed], command: CommandLine) -> Managed | None:
+    """The managed request that pip failed over, if another build could cure that; None: pip's word stands."""
+    # The pins that hold torch are ours: where they make pip refuse, a build for the installed torch is the cure.
+    pinned = failure.cause is Cause.CONFLICT and not command.own.allow_torch_change
+    if not (failure.cause.curable or pinned):
+        return None
+    said = f"{failure.message}\n{failure.text}".lower().replace("_", "-")
+    return next((each for each in managed if each.package.name in said), None)
+
+
+def verdict_on(each: Managed, command: CommandLine, place: Workplace, tell: Tell) -> tuple[Primary, Verdict | None]:
+    """Whether what pip installed for a request by itself works; ``Primary.ok`` is False where it needs another build."""
+    installed = place.installed().get(each.package.name)
+    if installed is None:  # an environment marker excluded it
+        return Primary(ok=True), None
+    if is_another_file(each.request, installed):
+        message = f"pip left {installed.name} {installed.version} as it was: the wheel asked for calls itself the same"
+        tell(message)
+        return Primary(ok=False, cause="not-replaced", message=message), None
+    if not command.own.verify:
+        return Primary(ok=True), None
+    verdict = place.verify(each.package, installed.version, timeout=command.own.verify_timeout)
+    if verdict.acceptable:
+        return Primary(ok=True), verdict
+    tell(f"{installed.name} {installed.version} is installed, but does not work: {verdict.message}")
+    return Primary(ok=False, cause=Cause.IMPORT_FAILED.value, message=verdict.message), verdict
+
+
+def is_another_file(request: Request, installed: Installed) -> bool:
+    """Whether pip did nothing, because what is there has the metadata version of the wheel that was asked for."""
+    if not request.is_wheel or request.location is None:
+        return False
+    asked = request.location if "://" in request.location else Path(request.location).as_uri()
+    return (installed.direct_url or {}).get("url") != without_credentials(asked)

@@ -1,0 +1,71 @@
+"""``plan`` and ``explain``: the decisions without the installing. Nothing here changes anything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipfallback.arguments import CommandLine
+from pipfallback.builds import Candidate, Trust, UnreadableFilenameError, read_build
+from pipfallback.catalog import Catalog, Package
+from pipfallback.choice import asked_candidate, choose, policy_of, without_asked
+from pipfallback.compatibility import Decision, Policy, judge
+from pipfallback.environment import Environment
+from pipfallback.requests import Request, read_request
+from pipfallback.sources import candidates
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What would be tried for one request, in order, then what would not, and how it was judged."""
+
+    request: Request
+    managed: bool
+    decisions: tuple[Decision, ...]
+    policy: Policy
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """Why one wheel does or does not fit; ``error`` where the argument names none."""
+
+    argument: str
+    decision: Decision | None = None
+    error: str | None = None
+
+
+def plan(text: str, catalog: Catalog, environment: Environment, command: CommandLine) -> Plan:
+    """Judge and rank every build that is known for a requirement. Raises RequestError for a broken URL."""
+    request = read_request(text)
+    package = catalog.packages.get(request.name or "")
+    listing = candidates(package) if package is not None else None
+    asked = asked_candidate(request)
+    known = without_asked(listing.candidates, request) if listing else []
+    decisions = choose([asked, *known] if asked else known, request, package, environment, command)
+    return Plan(
+        request=request,
+        managed=package is not None,
+        decisions=tuple(decisions),
+        policy=policy_of(request, package, command),
+        notes=tuple(f"{note.source}: {note.text}" for note in listing.notes) if listing else (),
+    )
+
+
+def explain(argument: str, catalog: Catalog, environment: Environment) -> Explanation:
+    """Judge one wheel by its name, URL or path: a candidate of the catalog's where it lists that very URL."""
+    try:
+        build = read_build(argument)
+    except UnreadableFilenameError as error:
+        return Explanation(argument=argument, error=f"not a wheel's file name: {error}")
+    package = catalog.packages.get(build.name)
+    candidate = _listed(argument, package) or Candidate(build=build, location=argument)
+    policy = Policy(trust=Trust.COMMUNITY, needs=None if package is None else package.needs)
+    return Explanation(argument=argument, decision=judge(candidate, environment, policy))
+
+
+def _listed(location: str, package: Package | None) -> Candidate | None:
+    """The catalog's candidate at that URL, whose source may say more than the name does."""
+    if package is None or "://" not in location:
+        return None
+    plain = location.partition("#")[0].replace("%2B", "+")
+    return next((each for each in candidates(package).candidates if each.location.replace("%2B", "+") == plain), None)

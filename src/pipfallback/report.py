@@ -1,0 +1,251 @@
+"""What was found out, as JSON (DESIGN 7, schema 1) and as the errors that end a command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from pipfallback.builds import Build
+from pipfallback.compatibility import Decision, Policy
+from pipfallback.environment import Environment
+from pipfallback.errors import NothingFitsError, NothingWorksError, PipfallbackError
+from pipfallback.nearest import what_would_change
+from pipfallback.outcome import Attempt, InstalledNow, Outcome, RequestOutcome
+from pipfallback.questions import Explanation, Plan
+from pipfallback.requests import without_credentials
+
+SCHEMA = 1
+_LISTED = 8  # refused builds that an error lists; `plan` and --outcome have them all
+
+
+def decision_json(decision: Decision) -> dict[str, Any]:
+    """One decision as ``plan --json`` and ``explain --json`` list it."""
+    candidate = decision.candidate
+    return {
+        "filename": candidate.build.filename,
+        "url": without_credentials(candidate.location) if "://" in candidate.location else None,
+        "name": candidate.build.name,
+        "version": candidate.build.version.public,
+        "source": candidate.source,
+        "trust": candidate.trust.value if candidate.source else None,
+        "sha256": candidate.sha256,
+        "build": build_json(candidate.build),
+        "accepted": decision.accepted,
+        "grade": decision.grade,
+        "mismatches": [
+            {"rule": mismatch.rule, "wanted": mismatch.wanted, "found": mismatch.found}
+            for mismatch in decision.mismatches
+        ],
+    }
+
+
+def build_json(build: Build) -> dict[str, Any]:
+    """What a wheel was built for, as the JSON form of a decision holds it."""
+    return {
+        "torch": build.torch,
+        "torch_rule": build.torch_rule,
+        "cuda": build.cuda,
+        "rocm": build.rocm,
+        "cpu": build.cpu,
+        "cxx11_abi": build.cxx11_abi,
+        "cxx11_abi_label": build.cxx11_abi_label,
+        "archs": None if build.archs is None else list(build.archs),
+    }
+
+
+def explanation_json(explanation: Explanation) -> dict[str, Any]:
+    """One answer of ``explain --json``; an argument that is no wheel's name has ``error``."""
+    if explanation.decision is not None:
+        return decision_json(explanation.decision)
+    return {"filename": without_credentials(explanation.argument), "error": explanation.error}
+
+
+def decisions_json(decisions: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """The document of ``plan --json`` and ``explain --json``."""
+    return {"schema": SCHEMA, "decisions": list(decisions)}
+
+
+def outcome_json(outcome: Outcome) -> dict[str, Any]:
+    """The document of ``--outcome``; the first managed request also stands at the top."""
+    requests = [_request_json(request) for request in outcome.requests]
+    top = {key: requests[0][key] if requests else None for key in ("request", "installed", "decisions", "attempts")}
+    return {
+        "schema": SCHEMA,
+        "status": outcome.status,
+        "environment": outcome.environment.to_json(),
+        "requests": requests,
+        **top,
+        "changed": [{"name": change.name, "from": change.before, "to": change.after} for change in outcome.changed],
+    }
+
+
+def error_json(error: PipfallbackError) -> dict[str, Any]:
+    """An error under ``--json``."""
+    return {
+        "schema": SCHEMA,
+        "error": {
+            "reference": error.reference,
+            "message": "\n".join((error.message, *error.details)),
+            "cause": list(error.causes),
+            "hints": list(error.hints),
+        },
+    }
+
+
+def failure(outcome: Outcome, policies: Mapping[str, Policy]) -> PipfallbackError | None:
+    """The error that ends a failed install; None where it did not fail, or pip has said it all.
+
+    ``policies``: how each request was judged, by its text, to find what would have to change.
+    """
+    if outcome.ending in {"ok", "pip"}:
+        return None
+    failed = [request for request in outcome.requests if request.status == "failed"]
+    last = failed[-1] if failed else outcome.requests[-1]
+    name = last.decisions[0].candidate.build.name if last.decisions else last.request
+    if outcome.ending == "no-fallback":
+        return NothingWorksError(
+            f"{last.request}: {last.primary.message or last.primary.cause}", hints=("leave out --no-fallback",)
+        )
+    if outcome.ending == "fallback-refused":
+        return NothingWorksError(
+            f"{last.request} itself does not work, and --fail-on-fallback allows no other build",
+            details=_tried(last.attempts),
+        )
+    if outcome.ending == "nothing-works":
+        return NothingWorksError(
+            f"{name}: none of the builds that were tried works; everything is as it was before",
+            details=(*_tried(last.attempts), *_left(last)),
+            hints=_hints(last, outcome.environment, policies),
+        )
+    return nothing_fits(name, last.decisions, outcome.environment, policies.get(last.request))
+
+
+def no_plan(plan: Plan, environment: Environment) -> PipfallbackError:
+    """Why ``plan`` has nothing to try for a request."""
+    name = plan.request.name or without_credentials(plan.request.text)
+    if not plan.managed and not plan.decisions:
+        return NothingFitsError(
+            f"{name}: no fallbacks.toml in force knows this package; pip alone decides",
+            hints=("an entry in a fallbacks.toml makes its other builds known (docs/fallbacks-toml.md)",),
+        )
+    return nothing_fits(name, plan.decisions, environment, plan.policy)
+
+
+def summary(outcome: Outcome) -> Iterator[str]:
+    """One line for each request that a fallback served: what was installed, from where, and why not the first choice."""
+    for request in outcome.requests:
+        success = next((attempt for attempt in request.attempts if attempt.ok), None)
+        if success is None or request.installed is None:
+            continue
+        source = f" from {success.candidate.source}" if success.candidate.source else ""
+        how = {"works": "it works", "imports": "it imports", "skipped": "not verified"}.get(
+            request.installed.verified, "it could not be tried out here"
+        )
+        yield f"installed {success.candidate.build.filename}{source}: {how} ({request.primary.cause} before)"
+
+
+def considered_lines(request: RequestOutcome) -> Iterator[str]:
+    """Every build that was considered for a request, for ``--explain``: accepted ones with their grade, then refusals."""
+    for decision in request.decisions:
+        if decision.accepted:
+            yield f"{decision.grade}: {decision.candidate.build.filename}"
+        else:
+            yield from refusal_lines(decision)
+
+
+def nothing_fits(
+    name: str, decisions: Sequence[Decision], environment: Environment, policy: Policy | None
+) -> PipfallbackError:
+    """No build is accepted: which came nearest, why each was refused, and what would have to change."""
+    if not decisions:
+        return NothingFitsError(
+            f"{name}: no build is known",
+            hints=("name one in a fallbacks.toml (docs/fallbacks-toml.md)",),
+        )
+    sources = {decision.candidate.source for decision in decisions} - {None}
+    refused = [decision for decision in decisions if not decision.accepted]
+    builds = "1 build" if len(decisions) == 1 else f"{len(decisions)} builds"
+    origin = "1 source" if len(sources) == 1 else f"{len(sources)} sources"
+    details = [f"considered {builds} from {origin}"]
+    for decision in refused[:_LISTED]:
+        details += refusal_lines(decision)
+    if len(refused) > _LISTED:
+        details.append(f"and {len(refused) - _LISTED} more, less near; pipfallback plan lists them")
+    hints = what_would_change(decisions, environment, policy or Policy())
+    return NothingFitsError(
+        f"{name}: no build fits this environment ({in_words(environment)})",
+        details=details,
+        hints=[hint.text for hint in hints],
+    )
+
+
+def refusal_lines(decision: Decision) -> Iterator[str]:
+    """One refused build: its name and source, then each broken rule with its sentence."""
+    source = f"  ({decision.candidate.source})" if decision.candidate.source else ""
+    yield f"{decision.candidate.build.filename}{source}"
+    for mismatch in decision.mismatches:
+        yield f"  {mismatch.rule:<14} {mismatch.text}"
+
+
+def in_words(environment: Environment) -> str:
+    """The environment in a few words: "CPython 3.11, torch 2.7.1+cu126"."""
+    python = environment.python
+    implementation = {"cpython": "CPython", "pypy": "PyPy"}.get(python.implementation, python.implementation)
+    minor = ".".join(python.version.split(".")[:2]) + ("t" if python.free_threaded else "")
+    torch = f"torch {environment.torch.version}" if environment.torch else "no torch"
+    return f"{implementation} {minor}, {torch}"
+
+
+def _hints(request: RequestOutcome, environment: Environment, policies: Mapping[str, Policy]) -> tuple[str, ...]:
+    policy = policies.get(request.request) or Policy()
+    refused = [decision for decision in request.decisions if not decision.accepted]
+    return tuple(hint.text for hint in what_would_change(refused, environment, policy, limit=2))
+
+
+def _tried(attempts: Sequence[Attempt]) -> Iterator[str]:
+    for attempt in attempts:
+        source = f"  ({attempt.candidate.source})" if attempt.candidate.source else ""
+        yield f"{attempt.candidate.build.filename}{source}"
+        yield f"  {attempt.stage:<8} {attempt.error or 'works'}"
+
+
+def _left(request: RequestOutcome) -> Iterator[str]:
+    tried = {attempt.candidate.location for attempt in request.attempts}
+    accepted = [decision for decision in request.decisions if decision.accepted]
+    left = [decision for decision in accepted if decision.candidate.location not in tried]
+    if left:
+        yield f"{len(left)} more fit and were not tried; --max-attempts allows more"
+
+
+def _request_json(request: RequestOutcome) -> dict[str, Any]:
+    primary = request.primary
+    return {
+        "request": without_credentials(request.request),
+        "status": request.status,
+        "primary": {"ok": primary.ok, "cause": primary.cause, "message": primary.message},
+        "installed": _installed_json(request.installed),
+        "decisions": [decision_json(decision) for decision in request.decisions],
+        "attempts": [_attempt_json(attempt) for attempt in request.attempts],
+    }
+
+
+def _installed_json(installed: InstalledNow | None) -> dict[str, Any] | None:
+    if installed is None:
+        return None
+    return {
+        "name": installed.name,
+        "version": installed.version,
+        "url": installed.url,
+        "sha256": installed.sha256,
+        "verified": installed.verified,
+    }
+
+
+def _attempt_json(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "url": without_credentials(attempt.candidate.location),
+        "stage": attempt.stage,
+        "ok": attempt.ok,
+        "error": attempt.error,
+        "seconds": attempt.seconds,
+    }
