@@ -330,6 +330,8 @@ def test_hints_make_abi_labels_facts_or_overrule_them() -> None:
     assert read_build(name, LabelHints(cxx11_abi_labels="fact")).cxx11_abi is False
     assert read_build(name, LabelHints(cxx11_abi=True, cxx11_abi_labels="fact")).cxx11_abi is True
     assert read_build(f"flash_attn-2.8.3-{LINUX}", LabelHints(cxx11_abi_labels="fact")).cxx11_abi is None
+    official = f"{DAO}/v2.8.3/flash_attn-2.8.3+cu12torch2.8cxx11abiTRUE-{LINUX}"
+    assert read_build(official, LabelHints(cxx11_abi=False)).cxx11_abi is False
 
 
 def test_on_windows_the_abi_has_no_meaning() -> None:

@@ -74,18 +74,24 @@ def test_another_file_than_the_hash_names_is_refused_and_not_asked_for_again(
     assert len(server.requests_of(PATH)) == 1
 
 
-@pytest.mark.parametrize(
-    ("status", "cause", "requests"),
-    [(404, "not-found", 1), (403, "not-found", 1), (410, "not-found", 1), (500, "server-error", 3),
-     (503, "server-error", 3), (429, "server-error", 3)],
-)  # fmt: skip
-def test_a_refusal_names_host_and_status_and_only_what_may_pass_is_tried_again(
-    downloader: Downloader, server: Server, wheel: Path, status: int, cause: str, requests: int
+@pytest.mark.parametrize("status", [403, 404, 410])
+def test_a_refusal_names_host_and_status_and_is_final(
+    downloader: Downloader, server: Server, wheel: Path, status: int
 ) -> None:
     server.answer(PATH, fail(status))
-    message = failed(downloader.fetch(server.url_of(wheel), NAME), cause)
+    message = failed(downloader.fetch(server.url_of(wheel), NAME), "not-found")
     assert message.startswith(f"127.0.0.1 answered {status} ")
-    assert len(server.requests_of(PATH)) == requests
+    assert len(server.requests_of(PATH)) == 1
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_server_in_trouble_is_asked_three_times(
+    downloader: Downloader, server: Server, wheel: Path, status: int
+) -> None:
+    server.answer(PATH, fail(status))
+    message = failed(downloader.fetch(server.url_of(wheel), NAME), "server-error")
+    assert message.startswith(f"127.0.0.1 answered {status} ")
+    assert len(server.requests_of(PATH)) == 3
 
 
 @pytest.mark.parametrize(
@@ -223,9 +229,16 @@ def test_tls_with_a_server_that_speaks_none_is_told(downloader: Downloader, serv
 
 @pytest.mark.parametrize(
     "url",
-    ["http://[::1/x.whl", "http://", "http://host:port/x.whl", "ftp://host/x.whl", "https:///x.whl", "http://h\x01/x.whl",
-     "http://" + "a" * 300 + "/x.whl", "file:///a%00b.whl"],
-)  # fmt: skip
+    [
+        "http://[::1/x.whl",
+        "http://",
+        "http://host:port/x.whl",
+        "ftp://host/x.whl",
+        "http://h\x01/x.whl",
+        "http://" + "a" * 300 + "/x.whl",
+        "file:///a%00b.whl",
+    ],
+)
 def test_what_is_no_url_to_ask_for_is_a_value_too(downloader: Downloader, url: str) -> None:
     assert isinstance(downloader.fetch(url, NAME), FetchFailure)
 

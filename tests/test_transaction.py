@@ -18,7 +18,8 @@ from lib.wheels import make_wheel
 from pipfallback import transaction
 from pipfallback.errors import NotRestoredError
 from pipfallback.pip import Pip
-from pipfallback.transaction import Transaction, begin, recover, state_folder
+from pipfallback.state import state_folder
+from pipfallback.transaction import Transaction, begin, recover
 
 PIPS = ("20.3.4", "23.2.1", "26.3")
 

@@ -26,8 +26,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from typing import Any, Dict, List, Optional
 
 # With -qqq pip drops its ERROR records before a handler sees them, and tells of an index that is down only at DEBUG; so
-# these loggers are lowered. pip does not ask them for their level, so what the terminal shows does not change (a level
-# on the whole of pip would: it decides whether build output is shown). Same names in pip 20.3 to 26.3.
+# these loggers are lowered (a level on the whole of pip would decide whether build output is shown). Same names in pip 20.3 to 26.3.
 _LOWERED = ("pip._internal.cli.base_command", "pip._internal.commands.install", "pip._internal.index.collector")
 
 
@@ -79,6 +78,20 @@ def _said(error: BaseException) -> str:
     return text
 
 
+class Gate:
+    """A filter of a lowered logger: the channel gets every record, the terminal those that pip's own level lets pass."""
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """See logging.Filter. pip puts its level on the root logger."""
+        passes = record.levelno >= logging.getLogger().level
+        if not passes:
+            self.channel.handle(record)
+        return passes
+
+
 class PipFinder:
     """Stands before the other finders to see pip's modules come (importlib.abc.MetaPathFinder).
 
@@ -86,13 +99,16 @@ class PipFinder:
     the others, as everything else.
     """
 
-    def __init__(self, folder: Optional[str]) -> None:
+    def __init__(self, folder: Optional[str], channel: Channel) -> None:
         self.folder = folder
+        self.channel = channel
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> Optional[ModuleSpec]:  # noqa: ARG002  (the protocol)
         """Lower a logger when its module comes: made any earlier it would lack the class that pip gives its loggers."""
         if fullname in _LOWERED:
-            logging.getLogger(fullname).setLevel(logging.DEBUG)
+            logger = logging.getLogger(fullname)
+            logger.setLevel(logging.DEBUG)
+            logger.addFilter(Gate(self.channel))  # type: ignore[arg-type, unused-ignore]  # anything with filter() does
         if fullname == "pip" and self.folder is not None:
             return PathFinder.find_spec(fullname, [self.folder], target)
         return None
@@ -121,8 +137,9 @@ def main() -> None:
     with open(sys.argv.pop(1), encoding="utf-8") as file:
         config = json.load(file)
     die_with_parent(config["parent"])
-    logging.getLogger("pip").addHandler(Channel(config["channel"]))
-    sys.meta_path.insert(0, PipFinder(config["pip"]))
+    channel = Channel(config["channel"])
+    logging.getLogger("pip").addHandler(channel)
+    sys.meta_path.insert(0, PipFinder(config["pip"], channel))
     if config["undo"]:
         watch_changes(config["undo"])
     runpy.run_module("pip", run_name="__main__", alter_sys=True)

@@ -235,9 +235,11 @@ def _unabbreviated(option: str) -> str:
     if option in known:
         return option
     matches = sorted(name for name in known if name.startswith(option))
-    # Where several match, one pip may have only one of them; a beginning of its aliases is the same option.
     if len({pip_options.canonical(name) for name in matches}) == 1:
         return matches[0]
+    # Where several match, an older pip may have only one of them (its name is the shorter); the others refuse it.
+    if matches and pip_options.TAKES_VALUE.issuperset(matches):
+        return min(matches, key=len)
     return option
 
 

@@ -192,7 +192,7 @@ def _pip_rest(
     place: Workplace,
 ) -> None:
     """The user's command with the candidate in place: what is missing comes in, what is installed stays."""
-    others = [item for item in command.requirements if item.value not in {*pinned, *dropped}]
+    others = [item for item in command.items if _is_wanted(item) and item.value not in {*pinned, *dropped}]
     missing: tuple[str, ...] = ()
     if place.layout.separate and not command.has("--no-deps"):
         missing = _missing(metadata, place.installed())
@@ -215,6 +215,11 @@ def _pip_rest(
     _run(place, command.replaced(change))
     if changes := pins.moved(before, place.installed(), fixed):
         raise _AttemptFailed("pip", f"pip changed {', '.join(changes)}")
+
+
+def _is_wanted(item: Item) -> bool:
+    """Whether the item asks for something to be installed."""
+    return item.kind == "requirement" or (item.name in _REQUIREMENT_OPTIONS and "constraint" not in item.name)
 
 
 def _missing(metadata: Metadata, installed: Mapping[str, Installed]) -> tuple[str, ...]:

@@ -107,10 +107,12 @@ def _pip_without_probe(command: CommandLine) -> Pip:
 
 
 def _finish_interrupted_runs() -> None:
-    from pipfallback import transaction
+    from pipfallback.state import has_unfinished_runs
 
-    if (transaction.state_folder() / "transactions").is_dir():
-        transaction.recover(_tell)
+    if has_unfinished_runs():
+        from pipfallback.transaction import recover
+
+        recover(_tell)
 
 
 def _install(words: Sequence[str]) -> int:
@@ -219,6 +221,7 @@ def _install_managed(command: CommandLine, requests: tuple[Request, ...]) -> int
         installation=installation,
         pip=pip_for(installation, environment.python.version),
         tell=_quiet if _is_quiet(command) else _tell,
+        say_as_pip=lambda line: print(_red(line), file=sys.stderr, flush=True),
         look_again=lambda: _look(target.executable, command)[0],
     )
     outcome = install(job)

@@ -33,7 +33,8 @@ _ASKED_MAY_DO = frozenset({"not-replaced", Cause.UNSUPPORTED_WHEEL.value})
 class Job:
     """One ``pipfallback install``: what was asked for, where, and how to tell about it.
 
-    ``look_again`` gives the environment anew, after the command itself has brought another torch.
+    ``tell`` takes lines of our own, ``say_as_pip`` those that pip itself would have written. ``look_again`` gives the
+    environment anew, after the command itself has brought another torch.
     """
 
     command: CommandLine
@@ -43,6 +44,7 @@ class Job:
     installation: Installation
     pip: Pip
     tell: Tell
+    say_as_pip: Tell
     look_again: Callable[[], Environment]
 
 
@@ -98,12 +100,14 @@ class _Story:
                 return self._outcome("ok")
             if not self._job.command.own.fallback:
                 return self._outcome("no-fallback")
+            if self._job.command.has("--dry-run"):
+                return self._outcome(self._first_choices())
             self._place.transaction.undo()
             self._bring_torch()
             while (managed := self._next_waiting()) is not None:
                 ending = self._fall_back(managed)
                 if ending != "ok":
-                    return self._outcome(ending)
+                    return self._outcome("ok" if self._as_written() else ending)
                 if self._next_waiting() is None:
                     self._judge_unsettled()
         except PipsWord as word:
@@ -111,13 +115,16 @@ class _Story:
         return self._outcome("fallback-refused" if self._job.command.own.fail_on_fallback else "ok")
 
     def _primary(self) -> None:
-        self._failed = refused_beforehand(self._job.managed, self._place, self._job.tell)
+        self._failed = refused_beforehand(
+            self._job.managed, self._place, tell=self._job.tell, say_as_pip=self._job.say_as_pip
+        )
         if self._failed:
             return
-        words = words_of_primary(self._job.command, self._job.requests, self._job.managed, self._place)
-        run = self._place.pip.run(words, self._place.transaction)
+        own = self._job.command.own
+        run = self._place.pip.run(self._words(hold_torch=not own.allow_torch_change), self._place.transaction)
         if run.failure is None:
-            self._judge_unsettled()
+            if not self._job.command.has("--dry-run"):
+                self._judge_unsettled()
             return
         culprit = blamed(run.failure, self._job.managed, self._job.command)
         if culprit is None:
@@ -140,6 +147,50 @@ class _Story:
             now = None if installed is None else _now(installed, verdict)
             self._done[text] = RequestOutcome(request=text, status="primary", primary=primary, installed=now)
 
+    def _as_written(self) -> bool:
+        """No build fits the torch that is here; where only our pins kept pip from another torch, let pip have its way."""
+        own = self._job.command.own
+        held = any(primary.cause == Cause.CONFLICT.value for primary in self._failed.values())
+        if not held or own.keep_torch or own.allow_torch_change:
+            return False
+        self._place.transaction.undo()
+        run = self._place.pip.run(self._words(hold_torch=False), self._place.transaction)
+        if run.failure is not None:
+            return False
+        refused, self._failed, self._settled = self._failed, {}, {}
+        self._judge_unsettled()
+        if self._failed:
+            self._failed = refused
+            return False
+        for change in pins.moved(self._before, self._place.installed(), pins.TORCH_FAMILY):
+            self._job.tell(
+                f"no build fits the torch that was here, so pip changed it: {change} (--keep-torch forbids it)"
+            )
+        return True
+
+    def _words(self, *, hold_torch: bool) -> tuple[str, ...]:
+        return words_of_primary(
+            self._job.command, self._job.requests, self._job.managed, self._place, hold_torch=hold_torch
+        )
+
+    def _first_choices(self) -> Ending:
+        """For ``--dry-run``: what would be tried first for each request that pip itself cannot serve."""
+        for each in self._job.managed:
+            if each.request.text not in self._failed:
+                continue
+            decisions = self._decisions(each)
+            self._done[each.request.text] = RequestOutcome(
+                request=each.request.text,
+                status="fallback" if decisions[:1] and decisions[0].accepted else "failed",
+                primary=self._failed[each.request.text],
+                decisions=tuple(decisions),
+            )
+            if not decisions or not decisions[0].accepted:
+                return "nothing-fits"
+            candidate = decisions[0].candidate
+            self._job.tell(f"would try {candidate.build.filename}{_from(candidate)} first")
+        return "ok"
+
     def _bring_torch(self) -> None:
         """Where the command itself names torch, everything but the failed requests comes first: builds must fit it."""
         if not any(request.name in pins.TORCH_FAMILY for request in self._job.requests):
@@ -159,8 +210,7 @@ class _Story:
     def _fall_back(self, managed: Managed) -> Ending:
         """Try the builds of one request, best first."""
         request = managed.request
-        candidates = self._candidates(managed)
-        decisions = choose(candidates, request, managed.package, self._place.environment, self._job.command)
+        decisions = self._decisions(managed)
         accepted = [decision for decision in decisions if decision.accepted]
         self._job.tell(_considered(managed, decisions, accepted))
         attempts: list[Attempt] = []
@@ -179,12 +229,13 @@ class _Story:
         self._tell_inconclusive(managed, success.verdict)
         return "ok"
 
-    def _candidates(self, managed: Managed) -> list[Candidate]:
-        """The builds of the catalog; before them the wheel that was asked for, unless that is what failed."""
-        others = without_asked(managed.candidates(), managed.request)
+    def _decisions(self, managed: Managed) -> list[Decision]:
+        """On the builds of the catalog, and on the wheel that was asked for unless that is what failed."""
+        candidates = without_asked(managed.candidates(), managed.request)
         asked = asked_candidate(managed.request)
-        cause = self._failed[managed.request.text].cause
-        return [asked, *others] if asked and cause in _ASKED_MAY_DO else others
+        if asked is not None and self._failed[managed.request.text].cause in _ASKED_MAY_DO:
+            candidates.insert(0, asked)
+        return choose(candidates, managed.request, managed.package, self._place.environment, self._job.command)
 
     def _try_in_turn(self, managed: Managed, accepted: Sequence[Decision], attempts: list[Attempt]) -> Success | None:
         command, dead_hosts, counted = self._job.command, set[str](), 0

@@ -211,7 +211,7 @@ def cuda_version(text: str) -> str | None:
 _KNOWN = frozenset(releases.torch_series())
 _NEWEST = releases.numbers(releases.torch_series()[-1])
 _LAST_PATCH = 2  # of any torch since 1.0 (file names on PyPI)
-_FORESEEABLE = 10  # minor releases: some two years (pytorch's RELEASE.md: one every two months)
+_FORESEEABLE = 10  # minor releases ahead of the tables; a number beyond that is something else ("271" is 2.7.1)
 
 
 def _is_torch_series(version: str) -> bool:
@@ -265,7 +265,7 @@ def _series(version: str) -> str:
 
 
 def _can_exist(version: str) -> bool:
-    """A series that the tables know, an older one (one digit), or one that can come within two years."""
+    """A series that the tables know, an older one (one digit), or one that can come soon."""
     series = _series(version)
     major, minor = releases.numbers(series)
     if series in _KNOWN or (major <= _NEWEST[0] and minor < 10):

@@ -39,7 +39,9 @@ class PipsWord(Exception):  # noqa: N818  (it is no error of ours)
         self.failure = failure
 
 
-def refused_beforehand(managed: Sequence[Managed], place: Workplace, tell: Tell) -> dict[str, Primary]:
+def refused_beforehand(
+    managed: Sequence[Managed], place: Workplace, *, tell: Tell, say_as_pip: Tell
+) -> dict[str, Primary]:
     """Wheels that pip refuses without a download, by request: told in its words and with the reason it leaves out."""
     refused = {}
     for each in managed:
@@ -49,20 +51,25 @@ def refused_beforehand(managed: Sequence[Managed], place: Workplace, tell: Tell)
         )
         if mismatches and location:
             message = f"{read_build(location).filename} is not a supported wheel on this platform."
-            tell(f"ERROR: {message}")
+            say_as_pip(f"ERROR: {message}")
             for mismatch in mismatches:
-                tell(f"  {mismatch.rule}: {mismatch.text}")
+                tell(f"{mismatch.rule}: {mismatch.text}")
             refused[each.request.text] = Primary(ok=False, cause=Cause.UNSUPPORTED_WHEEL.value, message=message)
     return refused
 
 
 def words_of_primary(
-    command: CommandLine, requests: Sequence[Request], managed: Sequence[Managed], place: Workplace
+    command: CommandLine,
+    requests: Sequence[Request],
+    managed: Sequence[Managed],
+    place: Workplace,
+    *,
+    hold_torch: bool,
 ) -> tuple[str, ...]:
     """The command as written, with torch held where it is and no build from source of what the catalog knows."""
     installed = place.installed()
     extra: list[str] = []
-    if not command.own.allow_torch_change:
+    if hold_torch:
         family = pins.torch_family(installed) - {request.name for request in requests}
         extra += pins.constraints(installed, family, place.scratch / "torch.txt")
     if not command.own.allow_build:

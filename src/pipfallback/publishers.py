@@ -82,6 +82,16 @@ def _abi_for_torch_2_6(rows: tuple[_NotForced, ...], version: Version, cuda: str
 # (developer.download.nvidia.com/compute/redist/jp).
 _JETPACK_CUDA = {"v512": "11.4", "v60": "12.2", "v61": "12.6"}
 _TORCH_FAMILY = frozenset({"torch", "torchvision", "torchaudio"})
+# Project, repository, platform: what a name and a release tag without a label mean there (their release pages, 2026).
+_HABITS = (
+    ("llama-cpp-python", "abetlen/llama-cpp-python", "", CPU),  # the others are in releases v...-cu121, v...-metal
+    (
+        "llama-cpp-binaries",
+        "oobabooga/llama-cpp-binaries",
+        "macosx",
+        Accelerator(kind="metal"),
+    ),  # every macOS file there
+)
 _PYPI_HOSTS = ("https://files.pythonhosted.org/", "https://pypi.org/")
 
 
@@ -90,17 +100,15 @@ def unsaid_accelerator(folder: str, name: str, version: Version, platform: str) 
 
     ``folder`` is the wheel's URL in lower case without the file name, empty for a bare file name.
     """
-    macos = platform.startswith("macosx")
-    if name in _TORCH_FAMILY and macos:
+    if name in _TORCH_FAMILY and platform.startswith("macosx"):
         return CPU  # Requires-Dist on PyPI: no CUDA on macOS
     if name == "torch" and "/compute/redist/jp/" in folder:
         return _of_jetpack(folder.partition("/compute/redist/jp/")[2].partition("/")[0])
     if name == "torch" and (not folder or folder.startswith(_PYPI_HOSTS)):
         return _of_torch_on_pypi(version, platform)
-    if name == "llama-cpp-python" and "/abetlen/llama-cpp-python/releases/" in folder:
-        return CPU  # its other builds are in releases v...-cu121 and v...-metal
-    if name == "llama-cpp-binaries" and macos and "/oobabooga/llama-cpp-binaries/releases/" in folder:
-        return Accelerator(kind="metal")  # its release notes; the other builds say +cu124, +cpu, +vulkan, +rocm
+    for project, releases_of, system, accelerator in _HABITS:
+        if name == project and f"/{releases_of}/releases/" in folder and platform.startswith(system):
+            return accelerator
     return None
 
 
@@ -113,7 +121,7 @@ def _of_torch_on_pypi(version: Version, platform: str) -> Accelerator | None:
     if version.local or version.is_devrelease:
         return None
     if platform.startswith("win"):
-        return CPU  # no CUDA among its Requires-Dist there
+        return CPU  # PyPI: no CUDA among the Requires-Dist of Windows wheels
     if platform.startswith("manylinux") and platform.endswith("x86_64"):
         cuda = releases.pypi_cuda(releases.series_of(version.public) or "")
         return Accelerator(kind="cuda", version=cuda) if cuda else None

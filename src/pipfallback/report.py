@@ -15,6 +15,22 @@ from pipfallback.questions import Explanation, Plan
 from pipfallback.requests import without_credentials
 
 SCHEMA = 1
+# Why the user's own command did not do, by its cause, for the line of summary.
+_WHY = {
+    "unsupported-wheel": "pip refuses the wheel that was asked for",
+    "not-found": "what was asked for is not there",
+    "no-matching-distribution": "pip itself found no build",
+    "import-failed": "what pip installed does not import",
+    "not-replaced": "pip had left another build of that version in place",
+    "build-failed": "pip could not build it",
+    "conflict": "what pip would take needs another torch",
+}
+_VERIFIED = {
+    "works": "it works",
+    "imports": "it imports",
+    "inconclusive": "it could not be tried out on this machine",
+    "skipped": "not verified",
+}
 _LISTED = 8  # refused builds that an error lists; `plan` and --outcome have them all
 
 
@@ -132,16 +148,14 @@ def no_plan(plan: Plan, environment: Environment) -> PipfallbackError:
 
 
 def summary(outcome: Outcome) -> Iterator[str]:
-    """One line for each request that a fallback served: what was installed, from where, and why not the first choice."""
+    """One line for each request that a fallback served: what was installed, from where, why not the first choice."""
     for request in outcome.requests:
         success = next((attempt for attempt in request.attempts if attempt.ok), None)
         if success is None or request.installed is None:
             continue
         source = f" from {success.candidate.source}" if success.candidate.source else ""
-        how = {"works": "it works", "imports": "it imports", "skipped": "not verified"}.get(
-            request.installed.verified, "it could not be tried out here"
-        )
-        yield f"installed {success.candidate.build.filename}{source}: {how} ({request.primary.cause} before)"
+        why = _WHY.get(request.primary.cause or "", f"pip failed ({request.primary.cause})")
+        yield f"installed {success.candidate.build.filename}{source}: {_VERIFIED[request.installed.verified]} ({why})"
 
 
 def considered_lines(request: RequestOutcome) -> Iterator[str]:

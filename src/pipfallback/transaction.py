@@ -19,20 +19,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 from filelock import FileLock, Timeout
 
 from pipfallback._undo_log import UndoLog
 from pipfallback.errors import NotRestoredError
+from pipfallback.state import state_folder
 
 _PATIENCE = 2.0  # seconds to wait for another run before saying so
 
 Tell = Callable[[str], None]
-
-
-def state_folder() -> Path:
-    """Where journals and locks lie: the user's state folder (XDG_STATE_HOME on Linux)."""
-    return platformdirs.user_state_path("pipfallback", appauthor=False)
 
 
 class Transaction:

@@ -107,6 +107,8 @@ def environment(here: Mapping[str, Any]) -> Environment:
         torch=_torch(here),
         driver=_driver(here),
         gpus=tuple(Gpu(compute_capability=capability) for capability in here.get("gpus", [])),
+        cuda_toolkit=here.get("toolkit"),
+        rocm_toolkit=here.get("rocm_toolkit"),
         installed=here.get("installed"),
         origins=here.get("origins", {}),
     )

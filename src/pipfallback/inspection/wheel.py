@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 
 from packaging.metadata import InvalidMetadata, RawMetadata, parse_email
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
 
 from pipfallback.builds import Build, Metadata
 
@@ -23,7 +25,7 @@ def read_metadata(path: Path) -> Metadata:
         with zipfile.ZipFile(path) as archive:
             _check_names(archive)
             return _parse(archive.read(_metadata_name(archive)))
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, zlib.error) as error:
         raise InvalidWheelError(f"the zip is damaged: {error}") from error
     except (OSError, RuntimeError) as error:
         raise InvalidWheelError(str(error)) from error
@@ -33,9 +35,17 @@ def contradiction(build: Build, metadata: Metadata) -> str | None:
     """How METADATA contradicts the file name; None where it does not. The local version may be in one of them only."""
     if canonicalize_name(metadata.name) != build.name:
         return f"it is called {build.name} and holds {metadata.name}"
-    if metadata.version.partition("+")[0] != build.version.public:
+    if _public(metadata.version) != build.version.public:
         return f"it is called {build.version.public} and holds {metadata.version}"
     return None
+
+
+def _public(version: str) -> str:
+    """The version without its local part, spelled as PEP 440 has it; one that is none stays as it is."""
+    try:
+        return Version(version).public
+    except InvalidVersion:
+        return version
 
 
 def _check_names(archive: zipfile.ZipFile) -> None:

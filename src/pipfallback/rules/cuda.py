@@ -50,24 +50,13 @@ def accelerator(build: Build, setting: Setting) -> Finding:
 
 
 def rocm(build: Build, setting: Setting) -> Finding:
-    """Refuse a ROCm build beside a torch that is not for ROCm, or for another minor release of it."""
+    """Refuse a ROCm build beside a torch for something else or another minor release of ROCm, and where CUDA is here."""
     if not is_for_rocm(build):
         return None
-    torch, wanted = setting.environment.torch, f"ROCm {build.rocm or ''}".strip()
-    backend = backend_of(torch) if torch else None
-    if torch is None or backend is None or (backend != "rocm" and not setting.tied_to_torch(build)):
-        if setting.environment.driver or setting.environment.gpus:
-            text = f"built for {wanted}; the GPU here is NVIDIA's"
-            return Mismatch(rule="rocm", wanted=wanted, found="CUDA", text=text)
-        return "whether ROCm is here is not known"
-    if backend != "rocm":
-        text = f"built for {wanted}; torch {torch.version} here is built for {_backend_text(torch)}"
-        return Mismatch(rule="rocm", wanted=wanted, found=_backend_text(torch), text=text)
-    asked, here = numbers(build.rocm or "")[:2], numbers(torch.rocm or "")[:2]
-    if asked != here[: len(asked)]:
-        text = f"built for {wanted}; torch {torch.version} here is built for ROCm {torch.rocm}"
-        return Mismatch(rule="rocm", wanted=wanted, found=f"ROCm {torch.rocm}", text=text)
-    return None if len(asked) == 2 else "which ROCm release it was built for is not stated"
+    torch = setting.environment.torch
+    if torch is not None and setting.tied_to_torch(build) and backend_of(torch) is not None:
+        return _rocm_beside_torch(build, torch)
+    return _rocm_alone(build, setting.environment)
 
 
 def cuda_version(build: Build, setting: Setting) -> Finding:
@@ -165,6 +154,36 @@ def cuda_distance(build: Build, setting: Setting) -> int:
     return below if below >= 0 else 200 - below
 
 
+def _rocm_beside_torch(build: Build, torch: Torch) -> Finding:
+    asked, here = numbers(build.rocm or "")[:2], numbers(torch.rocm or "")[:2]
+    if torch.rocm is None or asked != here[: len(asked)]:
+        wanted, found = _rocm_text(build), _backend_text(torch)
+        text = f"built for {wanted}; torch {torch.version} here is built for {found}"
+        return Mismatch(rule="rocm", wanted=wanted, found=found, text=text)
+    return None if len(asked) == 2 else "which ROCm release it was built for is not stated"
+
+
+def _rocm_alone(build: Build, environment: Environment) -> Finding:
+    """Without a tie to torch the libraries count, as for CUDA: the major must agree."""
+    torch, wanted = environment.torch, _rocm_text(build)
+    here = (torch.rocm if torch else None) or environment.rocm_toolkit
+    if here is None:
+        if environment.driver is None and not environment.gpus:
+            return "whether ROCm is here is not known"
+        return Mismatch(rule="rocm", wanted=wanted, found="CUDA", text=f"built for {wanted}; the GPU here is NVIDIA's")
+    asked, own = numbers(build.rocm or "")[:2], numbers(here)[:2]
+    if not asked:
+        return "which ROCm release it was built for is not stated"
+    if asked[0] != own[0]:
+        text = f"built for {wanted}; the libraries of ROCm here are {here}"
+        return Mismatch(rule="rocm", wanted=wanted, found=f"ROCm {here}", text=text)
+    return f"built for {wanted}, which is newer than the {here} here" if asked > own else None
+
+
+def _rocm_text(build: Build) -> str:
+    return f"ROCm {build.rocm or ''}".strip()
+
+
 def _against_torch(asked: str, torch: Torch | None) -> Finding:
     if torch is None or torch.cuda is None:
         return None
@@ -187,7 +206,7 @@ def _against_libraries(build: Build, setting: Setting) -> Finding:
         if own := libraries.get(numbers(asked)[0]):
             return _doubt_of_minor(asked, own, f"the {own} here")
         found = " and ".join(sorted(libraries.values(), key=numbers))
-        text = f"built for CUDA {asked}; the CUDA libraries installed here are {found}"
+        text = f"built for CUDA {asked}; the CUDA libraries here are {found}"
         return Mismatch(rule="cuda-version", wanted=asked, found=found, text=text)
     if torch and torch.cuda and _same_major(asked, torch.cuda):
         return _doubt_of_minor(asked, torch.cuda, f"torch's {torch.cuda}")
@@ -195,13 +214,11 @@ def _against_libraries(build: Build, setting: Setting) -> Finding:
 
 
 def _libraries(setting: Setting) -> dict[int, str]:
-    """The CUDA runtimes that are installed as distributions: major to major.minor."""
-    found: dict[int, str] = {}
-    for name, version in (setting.environment.installed or {}).items():
-        release = numbers(version)
-        if _RUNTIME.fullmatch(name) and len(release) > 1:
-            found[release[0]] = f"{release[0]}.{release[1]}"
-    return found
+    """The CUDA libraries that are here, as distributions or as a toolkit: major to major.minor."""
+    environment = setting.environment
+    runtimes = [version for name, version in (environment.installed or {}).items() if _RUNTIME.fullmatch(name)]
+    releases = [numbers(version) for version in (environment.cuda_toolkit or "", *runtimes)]
+    return {release[0]: f"{release[0]}.{release[1]}" for release in releases if len(release) > 1}
 
 
 def _same_major(one: str, other: str) -> bool:

@@ -1,0 +1,68 @@
+"""Errors: data, a reference, hints, and the exit codes that scripts rely on."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+import pytest
+
+from pipfallback import errors
+from pipfallback.errors import PipfallbackError
+
+CLASSES = [one for _, one in inspect.getmembers(errors, inspect.isclass) if issubclass(one, PipfallbackError)]
+
+
+def test_an_error_holds_what_is_told() -> None:
+    error = PipfallbackError("it failed", details=iter(["one", "two"]), hints=["try again"])
+    assert (str(error), error.message) == ("it failed", "it failed")
+    assert (error.details, error.hints, error.causes) == (("one", "two"), ("try again",), ())
+
+
+def test_the_causes_are_the_chain_nearest_first_without_empty_ones() -> None:
+    def fail() -> None:
+        try:
+            try:
+                raise OSError("the disk")
+            except OSError as error:
+                raise ValueError from error
+        except ValueError as error:
+            raise PipfallbackError("the command") from error
+
+    with pytest.raises(PipfallbackError) as caught:
+        fail()
+    assert caught.value.causes == ("the disk",)
+
+
+def test_a_context_that_is_no_cause_is_not_told() -> None:
+    def fail() -> None:
+        try:
+            raise OSError("https://user:secret@host")
+        except OSError:
+            raise PipfallbackError("the command") from None
+
+    with pytest.raises(PipfallbackError) as caught:
+        fail()
+    assert caught.value.causes == ()
+
+
+def test_every_error_has_a_reference_of_its_own() -> None:
+    references = [one.reference for one in CLASSES]
+    assert len(set(references)) == len(references)
+    assert all(re.fullmatch(r"[a-z]+(-[a-z]+)*", reference) for reference in references)
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("UsageError", 2),
+        ("CatalogError", 1),
+        ("TargetError", 1),
+        ("NothingFitsError", 1),
+        ("NothingWorksError", 1),
+        ("NotRestoredError", 70),
+        ("InterruptedRunError", 130),
+    ],
+)
+def test_exit_codes(name: str, code: int) -> None:
+    assert getattr(errors, name)("said").exit_code == code

@@ -1,0 +1,108 @@
+"""pip's options, as data: the same as the parsers of ten real pips."""
+
+from __future__ import annotations
+
+import functools
+import json
+import subprocess
+import sys
+from typing import NamedTuple
+
+import pytest
+
+from lib.venvs import fetch_pip, isolated_environ
+from pipfallback import pip_options
+
+PIPS = ("20.3.4", "21.3.1", "22.3.1", "23.2.1", "24.0", "24.3.1", "25.0.1", "25.3", "26.0", "26.3")
+
+# Prints, for each option of a command, its spellings, whether it takes a value, and whether it is a general option.
+_DUMP = """\
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from pip._internal.commands import create_command
+options = []
+for name in ("install", "download", "wheel"):
+    parser = create_command(name).parser
+    general = {id(o) for group in parser.option_groups if group.title == "General Options" for o in group.option_list}
+    for option in parser.option_list_all:
+        spellings = option._short_opts + option._long_opts
+        options.append([spellings, option.takes_value(), id(option) in general])
+print(json.dumps(options))
+"""
+
+
+class Option(NamedTuple):
+    spellings: frozenset[str]
+    takes_value: bool
+    general: bool
+
+
+@functools.cache
+def options_of(pip: str) -> tuple[Option, ...]:
+    """The options of install, download and wheel, from the parsers of a pip that runs in a process of its own."""
+    command = [sys.executable, "-I", "-W", "ignore", "-c", _DUMP, str(fetch_pip(pip))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return tuple(Option(frozenset(spellings), *rest) for spellings, *rest in json.loads(done.stdout))
+
+
+def union(*, takes_value: bool, general: bool) -> set[str]:
+    every = [option for pip in PIPS for option in options_of(pip)]
+    wanted = [option for option in every if (option.takes_value, option.general) == (takes_value, general)]
+    return {spelling for option in wanted for spelling in option.spellings}
+
+
+@pytest.mark.parametrize(
+    ("table", "takes_value", "general"),
+    [
+        (pip_options.GENERAL_VALUE, True, True),
+        (pip_options.GENERAL_FLAG, False, True),
+        (pip_options.COMMAND_VALUE, True, False),
+        (pip_options.COMMAND_FLAG, False, False),
+    ],
+    ids=("general with a value", "general flags", "with a value", "flags"),
+)
+def test_a_table_is_the_union_of_ten_pips(table: frozenset[str], takes_value: bool, general: bool) -> None:
+    real = union(takes_value=takes_value, general=general)
+    assert sorted(table - real) == []
+    assert sorted(real - table) == []
+
+
+@pytest.mark.parametrize("pip", PIPS)
+def test_the_spellings_of_one_option_have_one_name(pip: str) -> None:
+    for option in options_of(pip):
+        names = {pip_options.canonical(spelling) for spelling in option.spellings}
+        assert len(names) == 1, option.spellings
+        assert names <= option.spellings | set(pip_options.CANONICAL.values())
+
+
+def test_options_that_no_pip_takes_for_one_have_two_names() -> None:
+    together = {
+        (one, two)
+        for pip in PIPS
+        for option in options_of(pip)
+        for one in option.spellings
+        for two in option.spellings
+    }
+    for spelling, name in pip_options.CANONICAL.items():
+        assert (spelling, name) in together
+
+
+def test_no_option_takes_a_value_in_one_pip_and_none_in_another() -> None:
+    assert not pip_options.TAKES_VALUE & pip_options.FLAGS
+
+
+@pytest.mark.parametrize("option", ["--no-cache-dir", "--no-use-pep517"])
+def test_an_option_with_a_callback_takes_no_value(option: str) -> None:
+    assert option in pip_options.FLAGS
+    for pip in PIPS:
+        assert all(not found.takes_value for found in options_of(pip) if option in found.spellings)
+
+
+def test_nothing_of_this_machine_is_asked(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A configuration of pip changes defaults, never what takes a value."""
+    home = tmp_path_factory.mktemp("home")
+    environ = isolated_environ(home, PIP_NO_CACHE_DIR="1", PIP_INDEX_URL="http://127.0.0.1:1/")
+    command = [sys.executable, "-W", "ignore", "-c", _DUMP, str(fetch_pip("26.3"))]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environ)
+    assert [Option(frozenset(one), *rest) for one, *rest in json.loads(done.stdout)] == list(options_of("26.3"))
