@@ -257,7 +257,7 @@ def pips_reading(lines: list[list[str]]) -> list[list[object]]:
 def random_line(dice: random.Random) -> list[str]:
     """pip install with options in all their spellings, and requirements that look like anything."""
     names = ["x", "y>=1", "./a.whl", "https://h/a.whl#sha256=0", "z[extra]==2; python_version>'3'"]
-    flags = ["-q", "-qqU", "-v", "--pre", "--no-dep", "--no-deps", "--no-dependencies", "--force-re", "-I"]
+    flags = ["-q", "-qqU", "-v", "--pre", "--no-deps", "--no-dependencies", "--force-re", "-I"]
     values = ["-r", "-c", "--requirement", "--constraint", "-t", "--targ", "--src", "--retries", "-qr", "-Uqc", "-e"]
     line: list[str] = []
     for _ in range(dice.randint(0, 6)):

@@ -18,7 +18,7 @@ LAYERS: tuple[tuple[frozenset[str], ...], ...] = tuple(
     tuple(frozenset(group.split()) for group in layer)
     for layer in (
         ("_gpu_probe", "_pip_shim", "_probe", "_undo_log", "_verify"),
-        ("__init__", "errors"),
+        ("errors", "version", "state"),
         ("processes",),
         ("builds evidence labels metadata_labels publishers releases wheel_names",),
         ("arguments pip_options requests",),
@@ -35,7 +35,7 @@ LAYERS: tuple[tuple[frozenset[str], ...], ...] = tuple(
         ("install", "questions"),
         ("report tables", "asking", "manual"),
         ("cli",),
-        ("__main__",),
+        ("__init__", "__main__"),
     )
 )
 

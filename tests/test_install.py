@@ -272,6 +272,44 @@ def test_a_primary_that_would_swap_torch_gives_way_to_a_build_for_the_torch_that
     assert [change["name"] for change in scene.outcome()["changed"]] == ["flash-attn"]
 
 
+def test_pip_changes_torch_only_where_no_build_fits_the_torch_that_is_here(scene: Scene) -> None:
+    links = scene.folder / "links"
+    make_torch(links, "2.8.0+cu128")
+    files = {**WORKS, **working_extension(python=scene.python)}
+    make_wheel(links, NAME, "2.9.0", tag=native_tag(scene.python), files=files, requires=("torch>=2.8",))
+    scene.catalog()
+    before = tree(scene.prefix)
+    kept = scene.install("flash-attn", "--find-links", links, "--keep-torch")
+    assert kept.code == 1, kept.said
+    assert changes(before, tree(scene.prefix)) == []
+    done = scene.install("flash-attn", "--find-links", links)
+    assert done.code == 0, done.said
+    assert "pip changed it: torch 2.7.1+cu126 -> 2.8.0+cu128 (--keep-torch forbids it)" in done.stderr
+    assert scene.outcome()["status"] == "primary"
+
+
+def test_a_change_of_torch_that_is_allowed_is_not_held_up(scene: Scene) -> None:
+    links = scene.folder / "links"
+    make_torch(links, "2.8.0+cu128")
+    files = {**WORKS, **working_extension(python=scene.python)}
+    make_wheel(links, NAME, "2.9.0", tag=native_tag(scene.python), files=files, requires=("torch>=2.8",))
+    scene.catalog(scene.wheel("+cu126torch2.7"))
+    assert scene.install("flash-attn", "--find-links", links, "--allow-torch-change").code == 0
+    assert scene.outcome()["installed"]["version"] == "2.9.0"
+
+
+def test_a_dry_run_shows_the_first_choice_and_installs_nothing(scene: Scene) -> None:
+    works = scene.wheel("+cu126torch2.7")
+    scene.catalog(works)
+    before = tree(scene.prefix)
+    done = scene.install("flash-attn", "--dry-run")
+    assert done.code == 0, done.said
+    assert f"would try {works.name} (builds) first" in done.stderr
+    scene.catalog()
+    assert scene.install("flash-attn", "--dry-run").code == 1
+    assert changes(before, tree(scene.prefix)) == []
+
+
 def test_torch_in_the_same_command_decides_which_build_is_taken(
     tmp_path: Path, server: Server, environ: dict[str, str]
 ) -> None:

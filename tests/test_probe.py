@@ -179,31 +179,31 @@ def test_the_packages_of_the_user_count_as_pip_counts_them(tmp_path: Path, monke
     assert "mine" not in {found.name for found in in_venv.distributions}
 
 
-def test_a_marker_of_an_external_manager_counts_outside_of_virtual_environments(tmp_path: Path) -> None:
-    python = make_venv(tmp_path / "venv")
-    # The same interpreter, moved with its library, as a distribution's own Python.
+def test_a_marker_of_an_external_manager_counts_outside_of_virtual_environments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     base = find_interpreter("3.12")
-    stdlib = subprocess.run(
-        [base, "-c", "import sysconfig; print(sysconfig.get_path('stdlib'))"],
-        capture_output=True,
-        check=True,
-        text=True,
-    ).stdout.strip()
+    ask = "import sysconfig; print(sysconfig.get_path('stdlib'))"
+    stdlib = subprocess.run([base, "-c", ask], capture_output=True, check=True, text=True).stdout.strip()
+    # The same interpreter with a library of its own, as a Linux distribution marks it.
     system = tmp_path / "system"
-    (system / "bin").mkdir(parents=True)
-    (system / "bin/python3.12").symlink_to(base.resolve())
     library = system / "lib/python3.12"
     library.mkdir(parents=True)
     for entry in Path(stdlib).iterdir():
-        if entry.name != "site-packages":
-            (library / entry.name).symlink_to(entry)
+        (library / entry.name).symlink_to(entry)
     (library / "EXTERNALLY-MANAGED").write_text("[externally-managed]\nError=use apt\n")
-    environ = {**os.environ, "PYTHONHOME": str(system)}
-    done = subprocess.run(
-        [system / "bin/python3.12", SOURCE / "_probe.py"], env=environ, capture_output=True, check=True
-    )
-    assert json.loads(done.stdout)["externally_managed"] is True
-    assert not probe(python)[1].externally_managed
+    (system / "bin").mkdir()
+    (system / "bin/python3.12").symlink_to(base.resolve())
+    # A virtual environment made from it.
+    venv = tmp_path / "venv"
+    (venv / "bin").mkdir(parents=True)
+    (venv / "bin/python").symlink_to(system / "bin/python3.12")
+    (venv / "pyvenv.cfg").write_text(f"home = {system / 'bin'}\nversion = 3.12\n")
+    _, in_venv = probe(venv / "bin/python")
+    assert (in_venv.prefix, in_venv.base_prefix) == (str(venv), str(system))
+    assert not in_venv.externally_managed
+    monkeypatch.setenv("PYTHONHOME", str(system))
+    assert probe(system / "bin/python3.12")[1].externally_managed
 
 
 def test_torch_is_found_and_never_imported(python: Path, tmp_path: Path) -> None:
@@ -240,7 +240,8 @@ def test_an_editable_torch_is_found_through_its_import_hook(python: Path, tmp_pa
     assert environment.torch.cpu
 
 
-def test_it_leaves_no_trace_in_the_target(tmp_path: Path) -> None:
+def test_it_leaves_no_trace_in_the_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
     python = make_venv(tmp_path / "venv")
     for cache in (tmp_path / "venv").rglob("__pycache__/*.pyc"):
         cache.unlink()

@@ -30,13 +30,13 @@ VERSIONS = [
 wishes = st.builds(Wish, version=st.sampled_from([None, *map(Version, VERSIONS)]), prereleases=st.booleans())
 
 
-@given(st.lists(candidates(), max_size=8), environments(), wishes)
+@given(st.lists(candidates(), max_size=4), environments(), wishes)
 def test_rank_is_the_order_of_the_key(many: list[Candidate], here: Environment, wish: Wish) -> None:
     decisions = judge_all(many, here, POLICY)
     assert rank(decisions, wish) == sorted(decisions, key=lambda decision: key(decision, wish))
 
 
-@given(st.lists(candidates(), max_size=8), environments(), wishes, st.randoms(use_true_random=False))
+@given(st.lists(candidates(), max_size=4), environments(), wishes, st.randoms(use_true_random=False))
 def test_the_order_that_they_came_in_plays_no_part(
     many: list[Candidate], here: Environment, wish: Wish, chance: random.Random
 ) -> None:
@@ -60,7 +60,7 @@ def test_only_what_cannot_be_told_apart_has_the_same_place(
         assert first.grade == second.grade
 
 
-@given(st.lists(candidates(), min_size=1, max_size=6), candidates(), environments(), wishes)
+@given(st.lists(candidates(), min_size=1, max_size=4), candidates(), environments(), wishes)
 def test_a_refused_or_worse_build_never_changes_the_winner(
     many: list[Candidate], one_more: Candidate, here: Environment, wish: Wish
 ) -> None:
@@ -71,7 +71,7 @@ def test_a_refused_or_worse_build_never_changes_the_winner(
         assert rank(with_more, wish)[0] == winner
 
 
-@given(st.lists(candidates(), max_size=8), environments(), wishes)
+@given(st.lists(candidates(), max_size=4), environments(), wishes)
 def test_the_accepted_come_first(many: list[Candidate], here: Environment, wish: Wish) -> None:
     accepted = [decision.accepted for decision in rank(judge_all(many, here, POLICY), wish)]
     assert accepted == sorted(accepted, reverse=True)

@@ -152,6 +152,7 @@ def test_a_version_that_is_none_is_passed_on_for_pip_to_refuse(tmp_path: Path) -
         ("flash_attn-2.8.3-cp311-cp311-linux_x86_64.whl", "Flash.Attn", "2.8.3+cu12torch2.7cxx11abitrue"),
         ("flash_attn-2.8.3+cu128-cp311-cp311-linux_x86_64.whl", "flash_attn", "2.8.3+cu126"),
         ("flash_attn-2.8.3-py3-none-any.whl", "flash_attn", "v2.8.3"),
+        ("torch_scatter-2.1.2-py3-none-any.whl", "torch_scatter", "2.1.2.0"),
         ("flash_attn-2.8.3.post1-py3-none-any.whl", "flash_attn", "2.8.3-1"),
     ],
 )

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import sys
 
-sys.path.pop(0)  # our own folder holds modules called like pip's (pip.py)
+if not getattr(sys.flags, "safe_path", False):  # Python 3.11 and newer, PYTHONSAFEPATH: it is not there then
+    sys.path.pop(0)  # our own folder holds modules called like pip's (pip.py)
 
 import importlib
 import json

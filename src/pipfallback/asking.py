@@ -54,7 +54,8 @@ class _Parser(argparse.ArgumentParser):
 
 def read(command: str, words: Sequence[str], environ: Mapping[str, str]) -> Question:
     """Read the command line. Raises UsageError; ``--help`` prints and raises SystemExit, as argparse does."""
-    said = _parser(command).parse_args([word for word in words if word != command or words.index(word) != 0])
+    place = words.index(command)
+    said = _parser(command).parse_args([*words[:place], *words[place + 1 :]])
     own: list[str] = ["--pre"] if said.pre else []
     own += ["--python", said.python] if said.python else []
     own += ["--trust-level", said.trust_level] if said.trust_level else []

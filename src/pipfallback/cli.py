@@ -7,12 +7,14 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, NoReturn
 
-from pipfallback import __version__, manual, pip_options
+from pipfallback import manual, pip_options
 from pipfallback.errors import EXIT_FAILED, EXIT_INTERRUPTED, PipfallbackError, UsageError
+from pipfallback.version import __version__
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -32,7 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        return _run(words)
+        code = _run(words)
+        sys.stdout.flush()  # here, where a reader that has gone is no trouble
     except PipfallbackError as error:
         _show_error(error, as_json="--json" in words)
         return error.exit_code
@@ -42,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has gone: nothing is left to tell it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
+    else:
+        return code
 
 
 def _terminated(number: int, _: FrameType | None) -> NoReturn:
@@ -265,12 +270,14 @@ def _ask(command: str, words: Sequence[str]) -> int:
         return EXIT_FAILED if any(answer.error for answer in answers) else 0
     plans = [plan(argument, catalog, environment, question.command) for argument in question.arguments]
     document = report.decisions_json(report.decision_json(each) for plan in plans for each in plan.decisions)
+    empty = [each for each in plans if not any(decision.accepted for decision in each.decisions)]
+    # Where nothing fits, the error below tells all that a short table would.
+    listed = [each for each in plans if each.decisions and (each not in empty or question.everything)]
     _show(
         question.json,
         document,
-        lambda tables: [tables.plan_table(each, environment, everything=question.everything) for each in plans],
+        lambda tables: [tables.plan_table(each, environment, everything=question.everything) for each in listed],
     )
-    empty = [each for each in plans if not any(decision.accepted for decision in each.decisions)]
     for each in empty if not question.json else ():
         _show_error(report.no_plan(each, environment), as_json=False)
     return EXIT_FAILED if empty else 0
@@ -281,13 +288,17 @@ def _show(as_json: bool, document: object, renderables: Callable[[ModuleType], S
     if as_json:
         print(json.dumps(document, indent=2))
         return
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name of a source that the terminal's encoding lacks
     from rich.console import Console  # start-up: only where a table is shown
 
     from pipfallback import tables
 
     console = Console(highlight=False, no_color=True if "--no-color" in sys.argv else None, soft_wrap=False)
-    for renderable in renderables(tables):
-        console.print(renderable)
+    for place, renderable in enumerate(renderables(tables)):
+        if place:
+            console.print()
+        console.print(renderable, crop=False)
 
 
 def _show_error(error: PipfallbackError, *, as_json: bool) -> None:

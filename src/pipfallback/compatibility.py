@@ -73,10 +73,11 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class _Verdict:
-    """What rules found, apart."""
+    """What rules found, apart, and the grade that follows."""
 
     mismatches: tuple[Mismatch, ...] = ()
     doubts: tuple[str, ...] = ()
+    grade: Grade | None = None
 
 
 def judge(candidate: Candidate, environment: Environment, policy: Policy) -> Decision:
@@ -146,7 +147,7 @@ class _Builds:
             known = self._by_facts[facts] = found, _nearness(build, self._setting)
         verdict, near = known
         return (
-            _Verdict((*alike.verdict.mismatches, *verdict.mismatches), (*alike.verdict.doubts, *verdict.doubts)),
+            _sort([*alike.verdict.mismatches, *alike.verdict.doubts, *verdict.mismatches, *verdict.doubts]),
             Nearness(cuda=near.cuda, torch=near.torch, label=near.label, tag=alike.place),
         )
 
@@ -202,17 +203,15 @@ def _request_rules(policy: Policy) -> list[Callable[[Candidate], Finding]]:
 
 
 def _sort(findings: Sequence[Finding]) -> _Verdict:
-    return _Verdict(
-        tuple(finding for finding in findings if isinstance(finding, Mismatch)),
-        tuple(finding for finding in findings if isinstance(finding, str)),
-    )
+    mismatches = tuple(finding for finding in findings if isinstance(finding, Mismatch))
+    doubts = tuple(finding for finding in findings if isinstance(finding, str))
+    return _Verdict(mismatches, doubts, None if mismatches else "plausible" if doubts else "fits")
 
 
 def _decision(candidate: Candidate, verdict: _Verdict, nearness: Nearness) -> Decision:
-    grade: Grade | None = None if verdict.mismatches else "plausible" if verdict.doubts else "fits"
     return Decision(
         candidate=candidate,
-        grade=grade,
+        grade=verdict.grade,
         mismatches=verdict.mismatches,
         doubts=verdict.doubts,
         nearness=nearness,

@@ -6,9 +6,9 @@ given that the judge does not confirm.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import islice
+from functools import cache
 
 from packaging.tags import Tag
 
@@ -21,6 +21,7 @@ from pipfallback.releases import (
     driver_floor,
     numbers,
     official_cxx11_abi,
+    pypi_cuda,
     series_of,
     torch_archs,
     torch_for_python,
@@ -31,18 +32,25 @@ from pipfallback.rules.gpu import runs_on
 from pipfallback.rules.values import Policy
 from pipfallback.tags import tags_for
 
-_LOOKED_AT = 500  # refused decisions, nearest first; the rest differ in more
-_TORCH_RULES = frozenset({"torch-missing", "torch-version", "cxx11-abi", "cuda-missing", "cuda-version", "rocm"})
-_PYTHON_RULES = frozenset({"python-tag", "abi-tag", "requires-python"})
+_LOOKED_AT = 200  # refused decisions of one kind, best first
+_KIND_OF = {
+    **dict.fromkeys(("torch-missing", "cxx11-abi", "cuda-missing", "cuda-version", "rocm"), "torch-version"),
+    **dict.fromkeys(("abi-tag", "requires-python"), "python-tag"),
+    "platform-tag": "glibc",  # of another platform only the level of glibc can be changed
+}
 _PYTHONS = tuple(f"3.{minor}" for minor in range(8, 16))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One thing that would have to be otherwise. ``kind`` is the rule that it lifts, ``text`` what to have instead."""
+    """One thing that would have to be otherwise.
+
+    ``kind`` is the rule that it lifts, ``text`` what to have instead, ``distance`` how many minor releases that is away.
+    """
 
     kind: str
     text: str
+    distance: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,49 +81,75 @@ class _World:
 def what_would_change(
     decisions: Iterable[Decision], environment: Environment, policy: Policy, *, limit: int = 3
 ) -> list[Hint]:
-    """The cheapest changes with which refused decisions would be accepted, at most ``limit`` hints."""
-    refused = sorted((decision for decision in decisions if not decision.accepted), key=lambda d: key(d, Wish()))
+    """The cheapest changes with which refused decisions would be accepted: at most ``limit`` hints, each of another kind.
+
+    What a hint already lifts is not told again with something added.
+    """
+    start = _World(environment=environment, policy=policy)
+    alike: dict[frozenset[str], list[Decision]] = {}
+    for decision in sorted((each for each in decisions if not each.accepted), key=lambda each: key(each, Wish())):
+        alike.setdefault(_kinds(decision), []).append(decision)
+    hints: list[Hint] = []
+    for kinds in sorted(alike, key=_cost):
+        if len(hints) < limit and not any({change.kind for change in hint.changes} <= kinds for hint in hints):
+            hints += _hints(alike[kinds][:_LOOKED_AT], start)
+    return hints
+
+
+def _kinds(decision: Decision) -> frozenset[str]:
+    """The kinds of change that the broken rules of a decision ask for."""
+    return frozenset(_KIND_OF.get(mismatch.rule, mismatch.rule) for mismatch in decision.mismatches)
+
+
+def _cost(kinds: frozenset[str]) -> tuple[tuple[int, ...], list[str]]:
+    return tuple(sorted((COSTS.get(kind, 15) for kind in kinds), reverse=True)), sorted(kinds)
+
+
+def _hints(decisions: list[Decision], start: _World) -> list[Hint]:
+    """One hint, or none, for decisions that ask for changes of the same kinds: the smallest such change."""
     found: dict[tuple[Change, ...], list[Decision]] = {}
-    for decision in refused[:_LOOKED_AT]:
-        for world in _worlds(decision, _World(environment=environment, policy=policy)):
+    for decision in decisions:
+        for world in _worlds(decision, start):
             again = judge(decision.candidate, world.environment, world.policy)
             if again.accepted:
                 found.setdefault(world.changes, []).append(again)
                 break
-    cheapest = sorted(found, key=_cost)
-    minimal = [changes for changes in cheapest if not any(set(other) < set(changes) for other in found)]
-    return [_hint(changes, found[changes], policy) for changes in islice(minimal, limit)]
-
-
-def _cost(changes: tuple[Change, ...]) -> tuple[int, ...]:
-    return tuple(sorted((COSTS[change.kind] for change in changes), reverse=True))
+    if not found:
+        return []
+    nearest = min(
+        found, key=lambda changes: (sum(change.distance for change in changes), key(found[changes][0], Wish()))
+    )
+    return [_hint(nearest, found[nearest], start.policy)]
 
 
 def _worlds(decision: Decision, start: _World) -> Iterator[_World]:
-    """The worlds, cheapest first, in which the broken rules of a decision might hold; none where nothing can help."""
-    broken = {mismatch.rule for mismatch in decision.mismatches}
-    worlds: Iterable[_World] = [start]
-    for rules, alternatives in _ALTERNATIVES:
-        if broken & rules:
-            broken -= rules
-            worlds = [after for world in worlds for after in alternatives(decision, world)]
-    if not broken:
+    """The worlds, nearest first, in which the broken rules of a decision might hold; none where nothing can help."""
+    kinds = _kinds(decision)
+    if kinds <= _ALTERNATIVES.keys():
+        worlds: Iterable[_World] = [start]
+        for kind in _ALTERNATIVES:
+            if kind in kinds:
+                worlds = [after for world in worlds for after in _ALTERNATIVES[kind](decision, world)]
         yield from (world for world in worlds if _exists(world))
 
 
 def _exists(world: _World) -> bool:
     """Whether such a torch was published, for that Python and with code for the GPU, as far as the tables know."""
-    environment = world.environment
-    torch, python = environment.torch, environment.python
+    torch, python = world.environment.torch, world.environment.python
     series = series_of(torch.version) if torch else None
     if torch is None or series is None or python.implementation != "cpython":
         return True
     name = ".".join(map(str, numbers(python.version)[:2])) + ("t" if python.free_threaded else "")
     if torch_for_python(series, name) is False or (torch.rocm and torch_with_rocm(series, torch.rocm) is False):
         return False
+    return _uses_the_gpu(series, torch, world.environment)
+
+
+def _uses_the_gpu(series: str, torch: Torch, environment: Environment) -> bool:
     archs = torch_archs(series, torch.cuda) if torch.cuda and environment.platform == "linux_x86_64" else None
-    runs = [runs_on(archs, gpu, torch.cuda, environment) for gpu in environment.gpus] if archs else []
-    return not runs or any(each is not False for each in runs)
+    if archs is None or not environment.gpus:
+        return True
+    return any(runs_on(archs, gpu, torch.cuda, environment) is not False for gpu in environment.gpus)
 
 
 def _consent(decision: Decision, world: _World) -> Iterator[_World]:
@@ -146,7 +180,8 @@ def _other_python(decision: Decision, world: _World) -> Iterator[_World]:
         python = replace(python, implementation="cpython", executable=None)
         environment = replace(world.environment, python=python)
         shown = f"free-threaded Python {version}" if python.free_threaded else f"Python {version}"
-        yield world.after(Change(kind="python-tag", text=shown), environment=_with_own_tags(environment))
+        change = Change(kind="python-tag", text=shown, distance=abs(numbers(version)[1] - own))
+        yield world.after(change, environment=_with_own_tags(environment))
 
 
 def _pythons_of(tag: Tag) -> Iterator[str]:
@@ -167,7 +202,8 @@ def _other_torch(decision: Decision, world: _World) -> Iterator[_World]:
         for cuda in _cudas_for(build, series, here, world.environment.driver):
             abi = official_cxx11_abi(version, cuda, world.environment.platform)
             torch = Torch(version=version, cuda=cuda, rocm=build.rocm, cxx11_abi=abi, cpu=build.cpu)
-            change = Change(kind="torch-version", text=_torch_text(build, series, torch, here))
+            distance = abs(numbers(series)[1] - numbers(here.version if here else torch_series()[-1])[1])
+            change = Change(kind="torch-version", text=_torch_text(build, series, torch, here), distance=distance)
             yield world.after(change, environment=replace(world.environment, torch=torch))
 
 
@@ -184,7 +220,7 @@ def _series_for(build: Build, here: Torch | None) -> list[str]:
 
 
 def _cudas_for(build: Build, series: str, here: Torch | None, driver: Driver | None) -> list[str | None]:
-    """The CUDA of the torch to try: as here where that will do, else the others that the driver can run, newest first."""
+    """The CUDA of the torch to try: as here where that will do, then PyPI's, then all that the driver can run, newest first."""
     if build.cpu or build.rocm:
         return [None]
     if build.accelerator is not None:
@@ -192,8 +228,8 @@ def _cudas_for(build: Build, series: str, here: Torch | None, driver: Driver | N
     newest = numbers(driver.cuda)[0] if driver and driver.cuda else None
     published = [cuda for cuda in cuda_of_torch(series) if newest is None or numbers(cuda)[0] <= newest]
     known: list[str | None] = [*sorted(published, key=numbers, reverse=True)] or [build.cuda]
-    own = here.cuda if here else None
-    return [own, *known] if own in known else known
+    preferred = [cuda for cuda in (here.cuda if here else None, pypi_cuda(series)) if cuda in known]
+    return list(dict.fromkeys([*preferred, *known]))
 
 
 def _torch_text(build: Build, series: str, torch: Torch, here: Torch | None) -> str:
@@ -239,28 +275,30 @@ def _glibc_of(tag: Tag) -> Iterator[tuple[int, int]]:
 
 def _with_own_tags(environment: Environment) -> Environment:
     python = environment.python
-    return replace(
-        environment,
-        tags=tags_for(
-            python.version,
-            platform=environment.platform,
-            implementation=python.implementation,
-            free_threaded=python.free_threaded,
-            glibc=environment.glibc,
-            musl=environment.musl,
-        ),
+    tags = _tags(
+        python.version,
+        platform=environment.platform,
+        implementation=python.implementation,
+        free_threaded=python.free_threaded,
+        glibc=environment.glibc,
+        musl=environment.musl,
     )
+    return replace(environment, tags=tags)
 
 
-_ALTERNATIVES = (
-    (frozenset({"trust"}), _consent),
-    (frozenset({"version"}), _other_version),
-    (frozenset({"needs"}), _other_packages),
-    (frozenset({"driver"}), _other_driver),  # before torch, whose CUDA it may limit
-    (_TORCH_RULES, _other_torch),
-    (_PYTHON_RULES, _other_python),
-    (frozenset({"platform-tag"}), _other_glibc),
-)
+_tags = cache(tags_for)
+
+
+# In the order in which they are tried and told. The driver before torch, whose CUDA it may limit.
+_ALTERNATIVES: Mapping[str, Callable[[Decision, _World], Iterator[_World]]] = {
+    "trust": _consent,
+    "version": _other_version,
+    "needs": _other_packages,
+    "driver": _other_driver,
+    "torch-version": _other_torch,
+    "python-tag": _other_python,
+    "glibc": _other_glibc,
+}
 
 
 def _hint(changes: tuple[Change, ...], decisions: list[Decision], policy: Policy) -> Hint:

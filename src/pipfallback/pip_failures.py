@@ -123,7 +123,7 @@ _BY_TEXT = (
     (r"HTTP error (?:404|410|403|401)|(?:404|410|403|401) Client Error", Cause.NOT_FOUND),
     (r"HTTP error 5\d\d|5\d\d Server Error|too many 5\d\d error responses|429 Client Error", Cause.SERVER_ERROR),
     (r"requires a different Python", Cause.REQUIRES_PYTHON),
-    (r"has invalid metadata|Missing 'Version:' header", Cause.INVALID_METADATA),
+    (r"has invalid metadata|Missing 'Version:' header|TypeError: expected string or bytes-like object", Cause.INVALID_METADATA),
     (r"inconsistent (?:version|name)|has different version in metadata|'[^']*' != '[^']*' for wheel", Cause.INCONSISTENT),
     (r"subprocess-exited-with-error|Failed to build|Could not build wheels|Command errored out|failed-wheel-build-for-install|metadata-generation-failed", Cause.BUILD_FAILED),
     (r"incomplete-download", Cause.TRUNCATED),
@@ -172,7 +172,9 @@ def _cause_of_chain(chain: Sequence[Mapping[str, Any]]) -> Cause | None:
     classes = [link["class"] for link in chain]
     if "DistributionNotFound" in classes:
         # The resolver's word for both; where it found builds, but none that goes with the rest, it links to its help.
-        return Cause.CONFLICT if "ResolutionImpossible: for help" in chain[0]["message"] else None
+        return Cause.CONFLICT if any("ResolutionImpossible: for help" in link["message"] for link in chain) else None
+    if classes[:1] == ["InvalidRequirement"]:
+        return Cause.INVALID_METADATA  # of the user's own requirements pip makes an InstallationError
     if "UnsupportedWheel" in classes:
         # The same class also stands for a wheel whose inside is broken.
         refused = any("is not a supported wheel" in link["message"] for link in chain)

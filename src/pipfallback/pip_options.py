@@ -20,19 +20,19 @@ GENERAL_FLAG = frozenset({
 })  # fmt: skip
 
 COMMAND_VALUE = frozenset({
-    "--abi", "--all-releases", "--build-constraint", "--build-option", "--config-settings", "--constraint", "--dest",
+    "--abi", "--all-releases", "--build", "--build-constraint", "--build-dir", "--build-directory", "--build-option", "--config-settings", "--constraint", "--dest",
     "--destination-dir", "--destination-directory", "--editable", "--extra-index-url", "--find-links",
     "--global-option", "--group", "--implementation", "--index-url", "--install-option", "--no-binary",
     "--only-binary", "--only-final", "--platform", "--prefix", "--progress-bar", "--pypi-url", "--python-version",
     "--refresh-package", "--report", "--requirement", "--requirements-from-script", "--root", "--root-user-action",
     "--source", "--source-dir", "--source-directory", "--src", "--target", "--upgrade-strategy", "--uploaded-prior-to",
-    "--wheel-dir", "-C", "-c", "-d", "-e", "-f", "-i", "-r", "-t", "-w",
+    "--wheel-dir", "-C", "-b", "-c", "-d", "-e", "-f", "-i", "-r", "-t", "-w",
 })  # fmt: skip
 
 COMMAND_FLAG = frozenset({
     "--break-system-packages", "--check-build-dependencies", "--compile", "--dry-run", "--force-reinstall",
     "--ignore-installed", "--ignore-requires-python", "--no-build-isolation", "--no-clean", "--no-compile",
-    "--no-dependencies", "--no-deps", "--no-index", "--no-require-hashes", "--no-use-pep517", "--no-user",
+    "--no-dependencies", "--no-deps", "--no-index", "--no-require-hashes", "--no-use-pep517", "--no-user", "--no-verify",
     "--no-warn-conflicts", "--no-warn-script-location", "--only-dependencies", "--only-deps", "--pre",
     "--prefer-binary", "--require-hashes", "--upgrade", "--use-pep517", "--user", "-I", "-U",
 })  # fmt: skip
@@ -46,8 +46,8 @@ CANONICAL = {
     "-r": "--requirement", "-t": "--target", "-d": "--dest", "--destination-dir": "--dest",
     "--destination-directory": "--dest", "-w": "--wheel-dir", "-C": "--config-settings", "-U": "--upgrade",
     "-I": "--ignore-installed", "-q": "--quiet", "-v": "--verbose", "-h": "--help", "-V": "--version",
-    "--default-timeout": "--timeout", "--local-log": "--log", "--log-file": "--log",
-    "--require-venv": "--require-virtualenv", "--source": "--src", "--source-dir": "--src",
+    "-b": "--build", "--build-dir": "--build", "--build-directory": "--build", "--default-timeout": "--timeout",
+    "--local-log": "--log", "--log-file": "--log", "--require-venv": "--require-virtualenv", "--source": "--src", "--source-dir": "--src",
     "--source-directory": "--src", "--no-dependencies": "--no-deps", "--only-dependencies": "--only-deps",
 }  # fmt: skip
 

@@ -56,7 +56,7 @@ def explain(argument: str, catalog: Catalog, environment: Environment) -> Explan
     try:
         build = read_build(argument)
     except UnreadableFilenameError as error:
-        return Explanation(argument=argument, error=f"not a wheel's file name: {error}")
+        return Explanation(argument=argument, error=str(error))
     package = catalog.packages.get(build.name)
     candidate = _listed(argument, package) or Candidate(build=build, location=argument)
     policy = Policy(trust=Trust.COMMUNITY, needs=None if package is None else package.needs)

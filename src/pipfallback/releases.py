@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from packaging.version import InvalidVersion, Version
 
@@ -133,6 +134,7 @@ _FLOORS: Mapping[int, tuple[str, str]] = {
 }
 
 
+@lru_cache(maxsize=4096)  # the same few hundred versions, for each of up to 100,000 candidates
 def numbers(version: str) -> tuple[int, ...]:
     """The leading numbers of a version: "2.10.0a0+git" is (2, 10, 0), "560.35.05" is (560, 35, 5); else ()."""
     found: list[int] = []

@@ -181,16 +181,29 @@ def nothing_fits(
     builds = "1 build" if len(decisions) == 1 else f"{len(decisions)} builds"
     origin = "1 source" if len(sources) == 1 else f"{len(sources)} sources"
     details = [f"considered {builds} from {origin}"]
-    for decision in refused[:_LISTED]:
+    shown = examples(refused, _LISTED)
+    for decision in shown:
         details += refusal_lines(decision)
-    if len(refused) > _LISTED:
-        details.append(f"and {len(refused) - _LISTED} more, less near; pipfallback plan lists them")
+    if len(refused) > len(shown):
+        details.append(f"and {len(refused) - len(shown)} more; pipfallback plan --all lists them")
     hints = what_would_change(decisions, environment, policy or Policy())
     return NothingFitsError(
         f"{name}: no build fits this environment ({in_words(environment)})",
         details=details,
         hints=[hint.text for hint in hints],
     )
+
+
+def examples(refused: Sequence[Decision], limit: int) -> Sequence[Decision]:
+    """The refused that are worth a look, in their order: all if they are few, else the first of each set of reasons."""
+    if len(refused) <= limit:
+        return refused
+    first: dict[tuple[str, ...], Decision] = {}
+    for decision in refused:
+        first.setdefault(tuple(mismatch.text for mismatch in decision.mismatches), decision)
+        if len(first) == limit:
+            break
+    return list(first.values())
 
 
 def refusal_lines(decision: Decision) -> Iterator[str]:

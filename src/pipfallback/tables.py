@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from pipfallback.compatibility import Decision
 from pipfallback.environment import Environment
 from pipfallback.questions import Explanation, Plan
-from pipfallback.report import in_words
+from pipfallback.report import examples, in_words
+from pipfallback.requests import without_credentials
 
 _ACCEPTED, _REFUSED = 10, 5  # builds that are listed without --all
 
@@ -20,23 +23,27 @@ def plan_table(plan: Plan, environment: Environment, *, everything: bool = False
     """The builds in the order in which they would be tried, then the nearest of those that are refused."""
     accepted = [decision for decision in plan.decisions if decision.accepted]
     refused = [decision for decision in plan.decisions if not decision.accepted]
-    head = Text(f"{plan.request.text}: {_count(accepted)} fit {in_words(environment)}", style="bold")
-    parts: list[RenderableType] = [head]
-    if accepted:
-        parts.append(_accepted_table(accepted if everything else accepted[:_ACCEPTED]))
-    if not everything and len(accepted) > _ACCEPTED:
-        parts.append(Text(f"and {len(accepted) - _ACCEPTED} more (--all)", style="dim"))
+    asked = without_credentials(plan.request.text)
+    lines: list[RenderableType] = [Text(f"{asked}: {_count(accepted)} {in_words(environment)}", style="bold")]
+    shown = accepted if everything else accepted[:_ACCEPTED]
+    for place, decision in enumerate(shown, start=1):
+        lines += _accepted(place, decision)
+    if len(accepted) > len(shown):
+        lines.append(Text(f"and {len(accepted) - len(shown)} more (--all)", style="dim"))
     if refused:
-        shown = refused if everything else refused[:_REFUSED]
-        parts += [Text(""), Text(f"refused: {len(refused)}, the nearest first"), _refused_table(shown)]
-    parts += [Text(note, style="dim") for note in plan.notes]
-    return Group(*parts)
+        few = refused if everything else examples(refused, _REFUSED)
+        which = "the nearest first" if len(few) == len(refused) else "the nearest for each reason (--all: every one)"
+        lines += [Text(), Text(f"refused: {len(refused)}, {which}", style="bold")]
+        for decision in few:
+            lines += _refused(decision)
+    lines += [Text(note, style="dim") for note in plan.notes]
+    return Group(*lines)
 
 
 def explanation_table(explanation: Explanation, environment: Environment) -> RenderableType:
     """One wheel: what it was built for, and whether that fits."""
     if explanation.decision is None:
-        return Text(f"{explanation.argument}: {explanation.error}", style="red")
+        return Text(f"{without_credentials(explanation.argument)}: {explanation.error}", style="red")
     decision = explanation.decision
     verdict = f"fits {in_words(environment)}" if decision.grade == "fits" else f"may fit {in_words(environment)}"
     if not decision.accepted:
@@ -48,30 +55,33 @@ def explanation_table(explanation: Explanation, environment: Environment) -> Ren
         table.add_row(Text(mismatch.rule, style="red"), Text(mismatch.text))
     for doubt in decision.doubts:
         table.add_row(Text("open", style="yellow"), Text(doubt))
-    name = Text(decision.candidate.build.filename, style="bold", overflow="fold")
-    return Group(name, Text(f"  {verdict}", style="green" if decision.accepted else "red"), table)
+    name = Text(decision.candidate.build.filename, style="bold", overflow="ignore", no_wrap=True)
+    colour = {"fits": "green", "plausible": "yellow", None: "red"}[decision.grade]
+    return Group(name, Text(f"  {verdict}", style=colour), Padding(table, (0, 0, 0, 2)))
 
 
 def environment_table(environment: Environment) -> RenderableType:
     """What counts for the choice of a build, and where each fact comes from."""
     table = _grid()
-    torch, driver = environment.torch, environment.driver
+    torch = environment.torch
     rows = [
-        ("python", in_words(environment).partition(",")[0] + f" ({environment.python.version})", "python.version"),
-        ("", environment.python.executable or "", ""),
+        ("python", f"{in_words(environment).partition(',')[0]} ({environment.python.version})", "python"),
         ("platform", environment.platform, "platform"),
-        ("libc", _libc(environment), "glibc"),
+        ("libc", _libc(environment), "musl" if environment.musl else "glibc"),
         ("torch", torch.version if torch else "none", "torch"),
-        ("  CUDA", (torch.cuda or "none") if torch else "-", "torch.cuda"),
-        ("  ROCm", (torch.rocm or "none") if torch else "-", "torch.rocm"),
-        ("  C++11 ABI", _abi(torch.cxx11_abi) if torch else "-", "torch.cxx11_abi"),
-        ("driver", _driver(environment) if driver else "none", "driver"),
-        (
-            "GPUs",
-            ", ".join(f"{gpu.name or 'GPU'} ({gpu.compute_capability})" for gpu in environment.gpus) or "none",
-            "gpus",
-        ),
     ]
+    if environment.python.executable:
+        rows.insert(1, ("", environment.python.executable, ""))
+    if torch is not None:
+        no_cuda = "none" if torch.cpu or torch.rocm else "unknown"
+        rows += [
+            ("  CUDA", torch.cuda or no_cuda, "torch.cuda"),
+            ("  ROCm", torch.rocm or ("none" if torch.cpu or torch.cuda else "unknown"), ""),
+            ("  C++11 ABI", _abi(torch.cxx11_abi), "torch.cxx11_abi"),
+        ]
+    if environment.cuda_toolkit or environment.rocm_toolkit:
+        rows.append(("toolkit", _toolkit(environment), "toolkit"))
+    rows += [("driver", _driver(environment), "driver"), ("GPUs", _gpus(environment), "gpus")]
     for label, value, key in rows:
         by = environment.declared_by.get(key)
         origin = environment.origins.get(key, "")
@@ -80,37 +90,36 @@ def environment_table(environment: Environment) -> RenderableType:
 
 
 def _grid() -> Table:
-    table = Table.grid(padding=(0, 2, 0, 2))
+    table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     table.add_column()
     return table
 
 
-def _accepted_table(decisions: Sequence[Decision]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for heading in ("", "build", "source", "grade"):
-        table.add_column(heading, overflow="fold", no_wrap=heading != "build")
-    for place, decision in enumerate(decisions, start=1):
-        style = "green" if decision.grade == "fits" else "yellow"
-        source = decision.candidate.source or "as asked"
-        name = Text(decision.candidate.build.filename)
-        for doubt in decision.doubts:
-            name.append(f"\n{doubt}", style="dim")
-        table.add_row(str(place), name, source, Text(decision.grade or "", style=style))
-    return table
+def _accepted(place: int, decision: Decision) -> Iterator[RenderableType]:
+    style = "green" if decision.grade == "fits" else "yellow"
+    head = Text.assemble(f"{place:>3}  ", (f"{decision.grade or '':<9}", style), "  ")
+    yield _name(decision, head, decision.candidate.source or "as asked")
+    for doubt in decision.doubts:
+        yield _indented(Text(doubt, style="dim"))
 
 
-def _refused_table(decisions: Sequence[Decision]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
-    table.add_column(no_wrap=True, style="red")
-    table.add_column(overflow="fold")
-    for decision in decisions:
-        source = f"  ({decision.candidate.source})" if decision.candidate.source else ""
-        table.add_row("", Text(decision.candidate.build.filename + source))
-        for mismatch in decision.mismatches:
-            table.add_row(mismatch.rule, Text(mismatch.text))
-    return table
+def _refused(decision: Decision) -> Iterator[RenderableType]:
+    yield _name(decision, Text("     "), decision.candidate.source)
+    for mismatch in decision.mismatches:
+        yield _indented(Text.assemble((f"{mismatch.rule:<13}", "red"), f"  {mismatch.text}"))
+
+
+def _name(decision: Decision, head: Text, source: str | None) -> Text:
+    """A file name is never broken over lines: it is what a reader copies and searches for."""
+    text = Text.assemble(head, decision.candidate.build.filename, (f"  ({source})" if source else "", "dim"))
+    text.no_wrap, text.overflow = True, "ignore"
+    return text
+
+
+def _indented(text: Text) -> RenderableType:
+    return Padding(text, (0, 0, 0, 7))
 
 
 def _facts(decision: Decision) -> Iterator[tuple[str, str]]:
@@ -140,11 +149,25 @@ def _libc(environment: Environment) -> str:
     return f"musl {environment.musl}" if environment.musl else "-"
 
 
+def _toolkit(environment: Environment) -> str:
+    kinds = (("CUDA", environment.cuda_toolkit), ("ROCm", environment.rocm_toolkit))
+    return ", ".join(f"{name} {version}" for name, version in kinds if version)
+
+
 def _driver(environment: Environment) -> str:
     driver = environment.driver
-    version = driver.version if driver and driver.version else "version unknown"
-    return f"{version}, CUDA up to {driver.cuda if driver and driver.cuda else 'unknown'}"
+    if driver is None:
+        return "none"
+    return f"{driver.version or 'version unknown'}, CUDA up to {driver.cuda or 'unknown'}"
+
+
+def _gpus(environment: Environment) -> str:
+    """Each kind once: a machine may have eight of the same."""
+    kinds = Counter(f"{gpu.name or 'GPU'} ({gpu.compute_capability})" for gpu in environment.gpus)
+    return ", ".join(f"{count} x {kind}" if count > 1 else kind for kind, count in kinds.items()) or "none"
 
 
 def _count(decisions: Sequence[Decision]) -> str:
-    return "no build" if not decisions else "1 build" if len(decisions) == 1 else f"{len(decisions)} builds"
+    return (
+        "no build fits" if not decisions else "1 build fits" if len(decisions) == 1 else f"{len(decisions)} builds fit"
+    )

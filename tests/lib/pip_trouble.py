@@ -16,22 +16,31 @@ from lib.wheels import damage_member, html_page, lfs_pointer, make_wheel, withou
 
 OTHER_TAG = "cp27-cp27m-linux_x86_64"
 
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split("."))
+
+
 Words = Callable[["Trouble"], list[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One failing command. ``cause`` is the Cause that it must be told as; ``pips``: where only some fail so."""
+    """One failing command. ``cause`` is what it must be told as; ``older``: a first version and what it was before.
+
+    None: those pips do not fail. ``core``: run in the default tests with every pip, else with the newest only.
+    """
 
     words: Words
     cause: str
-    since: tuple[int, ...] = (0,)
-    before: tuple[int, ...] = (99,)
+    older: tuple[str, str | None] | None = None
+    core: bool = True
 
-    def fails_with(self, pip: str) -> bool:
-        """Whether this version of pip fails in this case."""
-        version = tuple(int(part) for part in pip.split("."))
-        return self.since <= version < self.before
+    def cause_with(self, pip: str) -> str | None:
+        """The cause with this version of pip; None where it does not fail."""
+        if self.older is not None and _version(pip) < _version(self.older[0]):
+            return self.older[1]
+        return self.cause
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +73,11 @@ def trouble(folder: Path) -> Iterator[Trouble]:
     with Server(served) as server, socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # bound and not listening: the port answers "refused" as long as this is open
         nowhere = f"http://127.0.0.1:{closed.getsockname()[1]}"
-        files = {**_broken_wheels(served, server), **_source_archives(served), **_requirement_files(folder, server, nowhere)}
+        files = {
+            **_broken_wheels(served, server),
+            **_source_archives(served),
+            **_requirement_files(folder, server, nowhere),
+        }
         for name, answer in _ANSWERS.items():
             server.answer(f"/{name}-1.0-py3-none-any.whl", answer)
         for path, answer in _PAGES.items():
@@ -173,8 +186,10 @@ def _source_archives(folder: Path) -> dict[str, Path]:
         "setup-py": _sdist(folder / "setup" / "source-1.0.tar.gz", {"setup.py": "import torch\n"}),
         "only-source": _sdist(
             folder / "onlysource-1.0.tar.gz",
-            {"own.py": _BACKEND.format(requires="import torch", metadata="pass"),
-             "pyproject.toml": _PYPROJECT.format(requires="", backend="own")},
+            {
+                "own.py": _BACKEND.format(requires="import torch", metadata="pass"),
+                "pyproject.toml": _PYPROJECT.format(requires="", backend="own"),
+            },
         ),
     }
 
@@ -224,85 +239,137 @@ CASES: dict[str, Case] = {
     "unsupported-path": Case(words=_install("unsupported"), cause="unsupported-wheel"),
     "unsupported-url": Case(words=_url("unsupported"), cause="unsupported-wheel"),
     "unsupported-file": Case(words=_file("unsupported.txt"), cause="unsupported-wheel"),
-    "unsupported-quiet": Case(words=_url("unsupported", "-qqq"), cause="unsupported-wheel"),
+    "unsupported-quiet": Case(words=_url("unsupported", "-qqq"), cause="unsupported-wheel", core=False),
     "unsupported-in-index": Case(words=_index("listed"), cause="no-matching-distribution"),
     "unsupported-dependency": Case(words=_index("asker"), cause="no-matching-distribution"),
     "bad-name": Case(words=_install("bad-name"), cause="unsupported-wheel"),
     "404": Case(words=_url("missing"), cause="not-found"),
-    "404-quiet": Case(words=_url("missing", "-qqq"), cause="not-found"),
+    "404-quiet": Case(words=_url("missing", "-qqq"), cause="not-found", core=False),
     "403": Case(words=_url("forbidden"), cause="not-found"),
-    "410": Case(words=_url("gone"), cause="not-found"),
-    "429": Case(words=_url("limited"), cause="server-error"),
+    "410": Case(words=_url("gone"), cause="not-found", core=False),
+    "429": Case(words=_url("limited"), cause="server-error", core=False),
     "500": Case(words=_url("failing"), cause="server-error"),
-    "503": Case(words=_url("unavailable"), cause="server-error"),
+    "503": Case(words=_url("unavailable"), cause="server-error", core=False),
     "no-such-path": Case(words=_install("missing-1.0-py3-none-any.whl"), cause="not-found"),
-    "refused": Case(words=_words("install", "--no-index", "--retries=0", "{world.nowhere}/x-1.0-py3-none-any.whl"), cause="unreachable"),
-    "no-such-host": Case(words=_words("install", "--no-index", "--retries=0", "http://nosuchhost.invalid/x-1.0-py3-none-any.whl"), cause="unreachable"),
+    "refused": Case(
+        words=_words("install", "--no-index", "--retries=0", "{world.nowhere}/x-1.0-py3-none-any.whl"),
+        cause="unreachable",
+    ),
+    "no-such-host": Case(
+        words=_words("install", "--no-index", "--retries=0", "http://nosuchhost.invalid/x-1.0-py3-none-any.whl"),
+        cause="unreachable",
+        core=False,
+    ),
     "time-out": Case(words=_url("silent", "--timeout=0.5"), cause="timeout"),
-    "stalling": Case(words=_url("stalling", "--timeout=0.5"), cause="timeout"),
-    "truncated": Case(words=_url("truncated"), cause="truncated"),
+    "stalling": Case(words=_url("stalling", "--timeout=0.5"), cause="truncated", older=("25.3", "timeout"), core=False),
+    "truncated": Case(words=_url("truncated"), cause="truncated", older=("25.3", "corrupt")),
     "page-url": Case(words=_url("page"), cause="corrupt"),
-    "page-path": Case(words=_install("html"), cause="corrupt"),
+    "page-path": Case(words=_install("html"), cause="corrupt", core=False),
     "lfs": Case(words=_install("lfs"), cause="corrupt"),
     "bad-crc": Case(words=_install("bad-crc"), cause="corrupt"),
     "no-record": Case(words=_install("no-record"), cause="corrupt"),
-    "no-metadata": Case(words=_install("no-metadata"), cause="corrupt"),
-    "no-wheel": Case(words=_install("no-wheel"), cause="corrupt"),
+    "no-metadata": Case(words=_install("no-metadata"), cause="invalid-metadata"),
+    "no-wheel": Case(words=_install("no-wheel"), cause="corrupt", core=False),
     "bad-metadata": Case(words=_install("bad-metadata"), cause="invalid-metadata"),
     "inconsistent": Case(words=_index("incons"), cause="no-matching-distribution"),
-    "wrong-name": Case(words=_install("wrong-name"), cause="corrupt"),
-    "another-name": Case(words=_words("install", "--no-index", "foo @ {world.server.url}/good-1.0-py3-none-any.whl"), cause="inconsistent-version"),
+    "wrong-name": Case(words=_install("wrong-name"), cause="corrupt", core=False),
+    "another-name": Case(
+        words=_words("install", "--no-index", "foo @ {world.server.url}/good-1.0-py3-none-any.whl"),
+        cause="inconsistent-version",
+    ),
     "wrong-hash": Case(words=_url("good", end="#sha256=" + "0" * 64), cause="hash-mismatch"),
-    "wrong-hash-file": Case(words=_file("hash.txt"), cause="hash-mismatch"),
+    "wrong-hash-file": Case(words=_file("hash.txt"), cause="hash-mismatch", core=False),
     "hash-missing": Case(words=_file("no-hash.txt"), cause="hash-mismatch"),
     "requires-python": Case(words=_install("new-python"), cause="requires-python"),
-    "requires-python-index": Case(words=_index("future"), cause="no-matching-distribution"),
+    "requires-python-index": Case(words=_index("future"), cause="no-matching-distribution", core=False),
     "no-such-name": Case(words=_index("nosuchname"), cause="no-matching-distribution"),
-    "no-such-name-quiet": Case(words=_index("-qqq", "nosuchname"), cause="no-matching-distribution"),
-    "no-such-version": Case(words=_index("good==9"), cause="no-matching-distribution"),
+    "no-such-name-quiet": Case(words=_index("-qqq", "nosuchname"), cause="no-matching-distribution", core=False),
+    "no-such-version": Case(words=_index("good==9"), cause="no-matching-distribution", core=False),
     "no-such-dependency": Case(words=_index("parent"), cause="no-matching-distribution"),
-    "only-binary": Case(words=_index("--only-binary=onlysource", "onlysource"), cause="no-matching-distribution"),
-    "index-down": Case(words=_words("install", "--retries=0", "--index-url={world.nowhere}/simple/", "somename"), cause="index-unreachable"),
-    "index-down-quiet": Case(words=_words("install", "-qqq", "--retries=0", "--index-url={world.nowhere}/simple/", "somename"), cause="index-unreachable"),
-    "index-down-in-file": Case(words=_file("down.txt"), cause="index-unreachable"),
-    "index-silent": Case(words=_index("--timeout=0.5", "silent"), cause="index-unreachable"),
-    "index-failing": Case(words=_index("failing"), cause="index-unreachable"),
-    "index-forbidden": Case(words=_index("forbidden"), cause="no-matching-distribution"),
-    "one-index-of-two-down": Case(words=lambda world: _index(f"--extra-index-url={world.nowhere}/", "nosuchname")(world), cause="no-matching-distribution"),
-    "links-down": Case(words=lambda world: _index(f"--find-links={world.nowhere}/", "good==9")(world), cause="no-matching-distribution"),
-    "links-only-down": Case(words=_words("install", "--no-index", "--retries=0", "--find-links={world.nowhere}/", "good"), cause="index-unreachable"),
-    "reset": Case(words=_url("reset"), cause="truncated"),
-    "bad-version": Case(words=_install("bad-version"), cause="invalid-metadata"),
-    "unsupported-dependency-url": Case(words=_index("urlasker"), cause="unsupported-wheel"),
-    "constrained": Case(words=lambda world: _index("-c", world.path("pins.txt"), "one")(world), cause="conflict"),
+    "only-binary": Case(
+        words=_index("--only-binary=onlysource", "onlysource"), cause="no-matching-distribution", core=False
+    ),
+    "index-down": Case(
+        words=_words("install", "--retries=0", "--index-url={world.nowhere}/simple/", "somename"),
+        cause="index-unreachable",
+    ),
+    "index-down-quiet": Case(
+        words=_words("install", "-qqq", "--retries=0", "--index-url={world.nowhere}/simple/", "somename"),
+        cause="index-unreachable",
+    ),
+    "index-down-in-file": Case(words=_file("down.txt"), cause="index-unreachable", core=False),
+    "index-silent": Case(words=_index("--timeout=0.5", "silent"), cause="index-unreachable", core=False),
+    "index-failing": Case(words=_index("failing"), cause="index-unreachable", core=False),
+    "index-forbidden": Case(words=_index("forbidden"), cause="no-matching-distribution", core=False),
+    "one-index-of-two-down": Case(
+        words=lambda world: _index(f"--extra-index-url={world.nowhere}/", "nosuchname")(world),
+        cause="no-matching-distribution",
+        core=False,
+    ),
+    "links-down": Case(
+        words=lambda world: _index(f"--find-links={world.nowhere}/", "good==9")(world), cause="no-matching-distribution"
+    ),
+    "links-only-down": Case(
+        words=_words("install", "--no-index", "--retries=0", "--find-links={world.nowhere}/", "good"),
+        cause="index-unreachable",
+        core=False,
+    ),
+    "reset": Case(words=_url("reset"), cause="unreachable", core=False),
+    "bad-version": Case(words=_install("bad-version"), cause="invalid-metadata", older=("24.1", None)),
+    "unsupported-dependency-url": Case(words=_index("urlasker"), cause="unsupported-wheel", core=False),
+    "constrained": Case(
+        words=lambda world: _index("-c", world.path("pins.txt"), "one")(world),
+        cause="conflict",
+        older=("21", "no-matching-distribution"),
+    ),
     "conflict": Case(words=_index("one", "two"), cause="conflict"),
-    "conflict-paths": Case(words=_install("needs-dep-1", "needs-dep-2", options=("--no-deps", "--no-index", "dep==1.0", "dep==2.0")), cause="conflict"),
     "imports-torch": Case(words=_install("imports-torch"), cause="build-failed"),
-    "imports-torch-quiet": Case(words=_install("imports-torch", options=("-qqq", "--no-index")), cause="build-failed"),
-    "metadata-fails": Case(words=_install("metadata-fails"), cause="build-failed"),
+    "imports-torch-quiet": Case(
+        words=_install("imports-torch", options=("-qqq", "--no-index")), cause="build-failed", core=False
+    ),
+    "metadata-fails": Case(words=_install("metadata-fails"), cause="build-failed", core=False),
     "does-not-compile": Case(words=_install("does-not-compile"), cause="build-failed"),
-    "does-not-compile-quiet": Case(words=_install("does-not-compile", options=("-qqq", "--no-index")), cause="build-failed"),
-    "build-dependency": Case(words=_install("needs-build-dependency"), cause="build-failed"),
-    "no-backend": Case(words=_install("no-backend"), cause="build-failed"),
+    "does-not-compile-quiet": Case(
+        words=_install("does-not-compile", options=("-qqq", "--no-index")), cause="build-failed"
+    ),
+    "build-dependency": Case(words=_install("needs-build-dependency"), cause="build-failed", core=False),
+    "no-backend": Case(words=_install("no-backend"), cause="build-failed", core=False),
     "setup-py": Case(words=_install("setup-py", options=("--no-index", "--no-build-isolation")), cause="build-failed"),
-    "setup-py-isolated": Case(words=_install("setup-py"), cause="build-failed"),
-    "source-in-index": Case(words=_index("onlysource"), cause="build-failed"),
-    "target-in-file": Case(words=_words("install", "--no-index", "--target={file}/x", "{good}"), cause="no-permission"),
-    "target-forbidden": Case(words=_words("install", "--no-index", "--target=/sys/pipfallback", "{good}"), cause="no-permission"),
-    "prefix-forbidden": Case(words=_words("install", "--no-index", "--prefix=/sys/pipfallback", "{good}"), cause="no-permission"),
-    "target-proc": Case(words=_words("install", "--no-index", "--target=/proc/pipfallback", "{good}"), cause="other"),
-    "prefix-proc": Case(words=_words("install", "--no-index", "--prefix=/proc/pipfallback", "{good}"), cause="other"),
-    "prefix-in-file": Case(words=_words("install", "--no-index", "--prefix={file}/x", "{good}"), cause="no-permission"),
+    "setup-py-isolated": Case(words=_install("setup-py"), cause="build-failed", core=False),
+    "source-in-index": Case(words=_index("onlysource"), cause="build-failed", older=("22", "no-matching-distribution")),
+    "target-in-file": Case(words=_words("install", "--no-index", "--target={file}/x", "{good}"), cause="other"),
+    "target-forbidden": Case(
+        words=_words("install", "--no-index", "--target=/sys/pipfallback", "{good}"),
+        cause="no-permission",
+        core=False,
+    ),
+    "prefix-forbidden": Case(
+        words=_words("install", "--no-index", "--prefix=/sys/pipfallback", "{good}"), cause="no-permission"
+    ),
+    "target-proc": Case(
+        words=_words("install", "--no-index", "--target=/proc/pipfallback", "{good}"), cause="other", core=False
+    ),
+    "prefix-proc": Case(
+        words=_words("install", "--no-index", "--prefix=/proc/pipfallback", "{good}"), cause="other", core=False
+    ),
+    "prefix-in-file": Case(
+        words=_words("install", "--no-index", "--prefix={file}/x", "{good}"), cause="other", core=False
+    ),
     "no-such-option": Case(words=_words("install", "--no-such-option", "good"), cause="usage"),
-    "bad-value": Case(words=_words("install", "--retries=many", "good"), cause="usage"),
+    "bad-value": Case(words=_words("install", "--retries=many", "good"), cause="usage", core=False),
     "nothing-asked": Case(words=_words("install"), cause="usage"),
-    "combination": Case(words=_words("install", "--user", "--target=x", "good"), cause="usage"),
+    "combination": Case(words=_words("install", "--user", "--target=x", "good"), cause="usage", core=False),
     "unclear-requirement": Case(words=_words("install", "--no-index", "this is no requirement"), cause="usage"),
-    "unclear-file": Case(words=_file("unclear.txt"), cause="usage"),
+    "unclear-file": Case(words=_file("unclear.txt"), cause="usage", core=False),
     "no-such-file": Case(words=_file("missing.txt"), cause="usage"),
-    "no-such-constraint": Case(words=_words("install", "--no-index", "-c", "nosuch.txt", "{good}"), cause="usage"),
-    "no-such-folder": Case(words=_words("install", "--no-index", "./nosuchfolder"), cause="usage"),
-    "no-such-editable": Case(words=_words("install", "--no-index", "-e", "./nosuchfolder"), cause="usage"),
-    "only-in-venv": Case(words=_words("--isolated", "--no-such", "install"), cause="usage"),
-    "no-such-certificate": Case(words=_words("install", "--cert=nosuch.pem", "--index-url=https://127.0.0.1:1/", "--retries=0", "good"), cause="other"),
+    "no-such-constraint": Case(
+        words=_words("install", "--no-index", "-c", "nosuch.txt", "{good}"), cause="usage", core=False
+    ),
+    "no-such-folder": Case(words=_words("install", "--no-index", "./nosuchfolder"), cause="usage", core=False),
+    "no-such-editable": Case(words=_words("install", "--no-index", "-e", "./nosuchfolder"), cause="usage", core=False),
+    "no-such-certificate": Case(
+        words=_words("install", "--cert=nosuch.pem", "--index-url=https://127.0.0.1:1/", "--retries=0", "good"),
+        cause="other",
+        core=False,
+    ),
 }

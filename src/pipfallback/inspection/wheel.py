@@ -9,8 +9,7 @@ from pathlib import Path, PurePosixPath
 from packaging.metadata import InvalidMetadata, RawMetadata, parse_email
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.utils import canonicalize_name, canonicalize_version
 
 from pipfallback.builds import Build, Metadata
 
@@ -35,17 +34,10 @@ def contradiction(build: Build, metadata: Metadata) -> str | None:
     """How METADATA contradicts the file name; None where it does not. The local version may be in one of them only."""
     if canonicalize_name(metadata.name) != build.name:
         return f"it is called {build.name} and holds {metadata.name}"
-    if _public(metadata.version) != build.version.public:
+    version = canonicalize_version(metadata.version).partition("+")[0]
+    if version != canonicalize_version(build.version.public):
         return f"it is called {build.version.public} and holds {metadata.version}"
     return None
-
-
-def _public(version: str) -> str:
-    """The version without its local part, spelled as PEP 440 has it; one that is none stays as it is."""
-    try:
-        return Version(version).public
-    except InvalidVersion:
-        return version
 
 
 def _check_names(archive: zipfile.ZipFile) -> None:

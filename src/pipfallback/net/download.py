@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from pipfallback import __version__
+from pipfallback.version import __version__
 
 if TYPE_CHECKING:
     import httpx

@@ -73,28 +73,28 @@ def cuda_version(build: Build, setting: Setting) -> Finding:
 def driver(build: Build, setting: Setting) -> Finding:
     """Refuse a CUDA major that the driver is too old for."""
     here = setting.environment.driver
-    if not build.cuda or here is None:
+    if not build.cuda or here is None or not _is_too_old(build.cuda, setting.environment):
         return None
     newest = cuda_of_driver(setting.environment)
-    asked = numbers(build.cuda)
-    floor = driver_floor(asked[0], windows=_windows(setting.environment))
-    if newest is None:
-        too_old = bool(floor and here.version and numbers(here.version) < numbers(floor))
-    elif asked[0] < _MINOR_COMPATIBLE_SINCE:
-        too_old = asked > numbers(newest)
-    else:
-        too_old = asked[0] > numbers(newest)[0]
-    if not too_old:
-        return None
+    floor = driver_floor(numbers(build.cuda)[0], windows=_windows(setting.environment))
     needed = f"driver {floor} or newer" if floor else "a newer driver"
     named = f"driver {here.version}" if here.version else "the driver"
-    text = f"CUDA {build.cuda} needs {needed}; {named} here " + (f"supports CUDA {newest}" if newest else "is older")
     return Mismatch(
         rule="driver",
         wanted=f">={floor}" if floor else f"CUDA {build.cuda}",
         found=here.version or f"CUDA {newest}",
-        text=text,
+        text=f"CUDA {build.cuda} needs {needed}; {named} here {f'supports CUDA {newest}' if newest else 'is older'}",
     )
+
+
+def _is_too_old(cuda: str, environment: Environment) -> bool:
+    """Whether the driver is older than the CUDA's major asks (its minor too, before minor-version compatibility)."""
+    asked, newest = numbers(cuda), cuda_of_driver(environment)
+    if newest is not None:
+        return asked > numbers(newest) if asked[0] < _MINOR_COMPATIBLE_SINCE else asked[0] > numbers(newest)[0]
+    floor = driver_floor(asked[0], windows=_windows(environment))
+    version = environment.driver.version if environment.driver else None
+    return bool(floor and version and numbers(version) < numbers(floor))
 
 
 def is_for_cuda(build: Build) -> bool:

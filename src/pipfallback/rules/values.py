@@ -42,7 +42,7 @@ class Policy:
     hashes: frozenset[str] | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: cached_property keeps its values in __dict__
 class Setting:
     """An environment and a policy, with what the rules look up in them again and again."""
 
@@ -59,7 +59,7 @@ class Setting:
         """The platform tags that the environment accepts."""
         return frozenset(tag.platform for tag in self.environment.tags)
 
-    @cached_property
+    @property
     def linux(self) -> bool:
         """Whether the environment is Linux, glibc or musl."""
         return "linux" in self.environment.platform
