@@ -276,7 +276,7 @@ def random_line(dice: random.Random) -> list[str]:
 
 
 def test_what_goes_on_to_pip_means_to_pip_what_was_written() -> None:
-    dice = random.Random(20_3_4)
+    dice = random.Random(2034)  # noqa: S311 - the same lines in every run
     lines = [random_line(dice) for _ in range(400)]
     commands = [parse(["install", *line], {}) for line in lines]
     as_written = pips_reading(lines)
@@ -287,7 +287,7 @@ def test_what_goes_on_to_pip_means_to_pip_what_was_written() -> None:
 
 
 def test_own_options_take_nothing_from_pip() -> None:
-    dice = random.Random(26_3)
+    dice = random.Random(263)  # noqa: S311 - the same lines in every run
     for _ in range(200):
         line = ["install", *(word for word in random_line(dice) if word not in {"--", "-odd"})]
         place = dice.choice([index for index in range(len(line) + 1) if _starts_an_item(line, index)])

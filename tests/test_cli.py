@@ -32,13 +32,13 @@ DECISION_KEYS = [
 BUILD_KEYS = ["torch", "torch_rule", "cuda", "rocm", "cpu", "cxx11_abi", "cxx11_abi_label", "archs"]
 
 
-def catalog(folder: Path, *names: str, source: str = "builds", trust: str = "vendor") -> Path:
+def catalog(folder: Path, *names: str, source: str = "Publisher", trust: str = "vendor") -> Path:
     """A fallbacks.toml for a package that no other file knows."""
     urls = json.dumps([f"https://host.example/{name}" for name in names])
     file = folder / "sample.toml"
     file.write_text(
         'schema = 1\n[package.sample-attn]\nimport = ["sample_attn"]\nneeds = ["torch"]\n'
-        f'[[package.sample-attn.source]]\nname = "{source}"\ntrust = "{trust}"\nkind = "url"\nurl = {urls}\n',
+        f'[[package.sample-attn.source]]\nname = "{source}"\ntrust = "{trust}"\nkind = "url"\ncxx11_abi = true\nurl = {urls}\n',
         encoding="utf-8",
     )
     return file
@@ -71,12 +71,12 @@ def test_plan_tells_what_would_be_tried_and_why_the_rest_not(tmp_path: Path) -> 
     lines = [line.rstrip() for line in done.stdout.splitlines()]
     assert lines == [
         "sample-attn: 1 build fits CPython 3.11, torch 2.7.1+cu126",
-        f"  1  fits       {FITS}  (builds)",
+        f"  1  fits       {FITS}  (Publisher)",
         "",
         "refused: 2, the nearest first",
-        f"     {OTHER_TORCH}  (builds)",
+        f"     {OTHER_TORCH}  (Publisher)",
         "       torch-version  built for torch 2.5; torch here is 2.7.1",
-        f"     {OTHER_PYTHON}  (builds)",
+        f"     {OTHER_PYTHON}  (Publisher)",
         "       python-tag     wheel is for CPython 3.10 (cp310); this is CPython 3.11",
     ]
 
@@ -114,12 +114,18 @@ def test_the_json_form_of_a_decision_is_the_documented_one(tmp_path: Path) -> No
         "url": f"https://host.example/{OTHER_PYTHON}",
         "name": "sample-attn",
         "version": "2.8.2",
-        "source": "builds",
+        "source": "Publisher",
         "trust": "vendor",
         "sha256": None,
         "build": {
-            **{"torch": "2.7", "torch_rule": "series", "cuda": "12", "rocm": None, "cpu": False},
-            **{"cxx11_abi": None, "cxx11_abi_label": None, "archs": None},
+            "torch": "2.7",
+            "torch_rule": "series",
+            "cuda": "12",
+            "rocm": None,
+            "cpu": False,
+            "cxx11_abi": True,
+            "cxx11_abi_label": None,
+            "archs": None,
         },
         "accepted": False,
         "grade": None,
@@ -134,13 +140,12 @@ def test_no_build_fits_is_told_once_with_every_reason_and_what_would_help(tmp_pa
     assert done.stderr.splitlines() == [
         "error: sample-attn: no build fits this environment (CPython 3.11, torch 2.7.1+cu126)",
         "  considered 2 builds from 1 source",
-        f"  {OTHER_TORCH}  (builds)",
+        f"  {OTHER_TORCH}  (Publisher)",
         "    torch-version  built for torch 2.5; torch here is 2.7.1",
-        f"  {OTHER_PYTHON}  (builds)",
+        f"  {OTHER_PYTHON}  (Publisher)",
         "    python-tag     wheel is for CPython 3.10 (cp310); this is CPython 3.11",
         "",
-        "hint: with torch 2.5 the builds build 2.8.1 would fit",
-        "hint: with Python 3.10 the builds build 2.8.2 would fit",
+        "hint: with Python 3.10 the Publisher build 2.8.2 would fit",
     ]
 
 
@@ -201,8 +206,9 @@ def test_no_password_of_a_url_is_printed() -> None:
 def test_explain_tells_what_a_wheel_was_built_for_and_whether_that_fits() -> None:
     done = run_pipfallback(["explain", *MACHINE, FITS, OTHER_PYTHON])
     assert (done.code, done.stderr) == (0, "")
-    assert f"{FITS}\n  fits CPython 3.11, torch 2.7.1+cu126\n" in done.stdout
+    assert f"{FITS}\n  may fit CPython 3.11, torch 2.7.1+cu126\n" in done.stdout
     assert f"\n\n{OTHER_PYTHON}\n  does not fit CPython 3.11, torch 2.7.1+cu126\n" in done.stdout
+    assert "open        which C++ ABI it was built with is not stated" in done.stdout
     assert "python-tag  wheel is for CPython 3.10 (cp310); this is CPython 3.11" in done.stdout
 
 
@@ -326,7 +332,7 @@ def test_every_mistake_of_a_catalog_is_told_with_its_place(tmp_path: Path) -> No
     for command in (["plan", "sample-attn"], ["explain", FITS]):
         message = error_of(run_pipfallback([*command, "--json", "--fallbacks", file, *MACHINE]), 1, "invalid-catalog")
         assert f"{file}:" in message
-        assert "package.sample-attn.source[0]" in message
+        assert "package.sample-attn.source[1]" in message
         assert "knid" in message
         assert "thrust" in message
 
@@ -406,7 +412,7 @@ def test_colours_are_for_terminals_that_want_them(tmp_path: Path, environ: dict[
 
 
 def test_a_reader_that_goes_away_is_no_trouble(environ: dict[str, str]) -> None:
-    for words in ("plan --all flash-attn", "plan --json flash-attn", "env", "env --json", "--help"):
+    for words in ("plan --all flash-attn", "env", "env --json", "--help"):
         described = "" if words == "--help" else " ".join(MACHINE)
         pipeline = f'"{sys.executable}" -m pipfallback {words} {described} | head -c 1 >/dev/null'
         done = run(["sh", "-c", pipeline], env=environ)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -68,7 +69,7 @@ def python_with(venvs: dict[str, Path], pip: str) -> Path:
 
 
 @pytest.mark.parametrize(("pip", "name"), _matrix())
-def test_the_cause_is_known_and_the_user_sees_what_plain_pip_says(
+def test_the_cause_is_known_and_the_user_sees_what_plain_pip_says(  # noqa: PLR0917 - pytest hands over by name
     pip: str, name: str, world: Trouble, venvs: dict[str, Path], capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     python, words, cause = python_with(venvs, pip), CASES[name].words(world), CASES[name].cause_with(pip)
@@ -128,19 +129,17 @@ def test_ctrl_c_is_an_interruption_and_no_failure_of_the_wheel(
 
 def _children_that_run(script: str) -> Iterator[int]:
     for folder in Path("/proc").glob("[0-9]*"):
-        try:
+        with contextlib.suppress(OSError):  # it has ended
             mine = f"PPid:\t{os.getpid()}\n" in (folder / "status").read_text()
             if mine and script in (folder / "cmdline").read_text():
                 yield int(folder.name)
-        except OSError:  # it has ended
-            continue
 
 
 def _is_connected(process: int, world: Trouble) -> bool:
     """Whether it has an open connection to the server (/proc/PID/net/tcp knows ports; its own sockets are in fd)."""
     port = f":{int(world.server.url.rpartition(':')[2]):04X} "
     lines = [line.split() for line in Path(f"/proc/{process}/net/tcp").read_text().splitlines() if port in line]
-    links = {os.readlink(fd) for fd in Path(f"/proc/{process}/fd").iterdir() if fd.is_symlink()}
+    links = {str(fd.readlink()) for fd in Path(f"/proc/{process}/fd").iterdir() if fd.is_symlink()}
     return any(f"socket:[{line[9]}]" in links and line[3] == "01" for line in lines)
 
 

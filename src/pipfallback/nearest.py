@@ -45,7 +45,8 @@ _PYTHONS = tuple(f"3.{minor}" for minor in range(8, 16))
 class Change:
     """One thing that would have to be otherwise.
 
-    ``kind`` is the rule that it lifts, ``text`` what to have instead, ``distance`` how many minor releases that is away.
+    ``kind`` is the rule that it lifts, ``text`` what to have instead, ``distance`` how far that is away: in
+    minor releases of torch or Python, in trust levels below the best.
     """
 
     kind: str
@@ -92,7 +93,8 @@ def what_would_change(
     hints: list[Hint] = []
     for kinds in sorted(alike, key=_cost):
         if len(hints) < limit and not any({change.kind for change in hint.changes} <= kinds for hint in hints):
-            hints += _hints(alike[kinds][:_LOOKED_AT], start)
+            # Of those that ask for consent alone it is told how many they are.
+            hints += _hints(alike[kinds] if kinds == {"trust"} else alike[kinds][:_LOOKED_AT], start)
     return hints
 
 
@@ -154,7 +156,7 @@ def _uses_the_gpu(series: str, torch: Torch, environment: Environment) -> bool:
 
 def _consent(decision: Decision, world: _World) -> Iterator[_World]:
     level = decision.candidate.trust
-    change = Change(kind="trust", text=f"--trust-level {level.value}")
+    change = Change(kind="trust", text=f"--trust-level {level.value}", distance=level.rank)
     yield world.after(change, policy=replace(world.policy, trust=level))
 
 

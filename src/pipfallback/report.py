@@ -159,12 +159,19 @@ def summary(outcome: Outcome) -> Iterator[str]:
 
 
 def considered_lines(request: RequestOutcome) -> Iterator[str]:
-    """Every build that was considered for a request, for ``--explain``: accepted ones with their grade, then refusals."""
+    """What was considered for a request, for ``--explain``: the accepted with their grade, examples of the refused."""
     for decision in request.decisions:
         if decision.accepted:
             yield f"{decision.grade}: {decision.candidate.build.filename}"
-        else:
-            yield from refusal_lines(decision)
+    yield from _refused_examples([decision for decision in request.decisions if not decision.accepted])
+
+
+def _refused_examples(refused: Sequence[Decision]) -> Iterator[str]:
+    shown = examples(refused, _LISTED)
+    for decision in shown:
+        yield from refusal_lines(decision)
+    if len(refused) > len(shown):
+        yield f"and {len(refused) - len(shown)} more; pipfallback plan --all lists them"
 
 
 def nothing_fits(
@@ -180,12 +187,7 @@ def nothing_fits(
     refused = [decision for decision in decisions if not decision.accepted]
     builds = "1 build" if len(decisions) == 1 else f"{len(decisions)} builds"
     origin = "1 source" if len(sources) == 1 else f"{len(sources)} sources"
-    details = [f"considered {builds} from {origin}"]
-    shown = examples(refused, _LISTED)
-    for decision in shown:
-        details += refusal_lines(decision)
-    if len(refused) > len(shown):
-        details.append(f"and {len(refused) - len(shown)} more; pipfallback plan --all lists them")
+    details = [f"considered {builds} from {origin}", *_refused_examples(refused)]
     hints = what_would_change(decisions, environment, policy or Policy())
     return NothingFitsError(
         f"{name}: no build fits this environment ({in_words(environment)})",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import socket
-import sys
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -58,7 +57,7 @@ class Trouble:
 
     def url(self, name: str) -> str:
         """The URL of a file by its short name, or of a path."""
-        return self.server.url_of(self.files[name] if name in self.files else f"/{name}")
+        return self.server.url_of(self.files.get(name, f"/{name}"))
 
     def path(self, name: str) -> str:
         """The path of a file by its short name, or below the folder."""

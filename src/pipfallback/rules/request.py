@@ -14,6 +14,7 @@ from pipfallback.builds import Build, Candidate, Trust
 from pipfallback.environment import Environment
 from pipfallback.releases import numbers
 from pipfallback.rules.values import Finding, Mismatch, Setting
+from pipfallback.tags import linux_level
 
 _RANKS = {level: level.rank for level in Trust}
 
@@ -87,7 +88,7 @@ def _marker_values(environment: Environment) -> Mapping[str, str]:
     """The values of PEP 508's environment markers for the target, as far as it is known."""
     python, platform = environment.python, environment.platform
     system = "win" if platform.startswith("win") else "darwin" if platform.startswith("macosx") else "linux"
-    machine = platform.split("_", 3 if system == "darwin" else 1)[-1]
+    machine = linux_level(platform)[0] or platform.split("_", 3)[-1]
     return {
         "python_version": ".".join(map(str, numbers(python.version)[:2])),
         "python_full_version": python.version,
