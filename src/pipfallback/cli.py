@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from pipfallback.arguments import CommandLine
+    from pipfallback.asking import Question
     from pipfallback.catalog import Catalog
     from pipfallback.catalog_files import Layer
     from pipfallback.environment import Environment, Installation
@@ -253,8 +254,7 @@ def _write_json(name: str, document: object) -> None:
 
 
 def _ask(command: str, words: Sequence[str]) -> int:
-    from pipfallback import asking, report
-    from pipfallback.questions import explain, plan
+    from pipfallback import asking
 
     question = asking.read(command, words, os.environ)
     _finish_interrupted_runs()
@@ -263,11 +263,24 @@ def _ask(command: str, words: Sequence[str]) -> int:
         _show(question.json, environment.to_json(), lambda tables: [tables.environment_table(environment)])
         return 0
     catalog = _load_catalog(question.command.own.fallbacks)
-    if command == "explain":
-        answers = [explain(argument, catalog, environment) for argument in question.arguments]
-        document = report.decisions_json(report.explanation_json(answer) for answer in answers)
-        _show(question.json, document, lambda tables: [tables.explanation_table(each, environment) for each in answers])
-        return EXIT_FAILED if any(answer.error for answer in answers) else 0
+    answer = _explain if command == "explain" else _plan
+    return answer(question, catalog, environment)
+
+
+def _explain(question: Question, catalog: Catalog, environment: Environment) -> int:
+    from pipfallback import report
+    from pipfallback.questions import explain
+
+    answers = [explain(argument, catalog, environment) for argument in question.arguments]
+    document = report.decisions_json(report.explanation_json(answer) for answer in answers)
+    _show(question.json, document, lambda tables: [tables.explanation_table(each, environment) for each in answers])
+    return EXIT_FAILED if any(answer.error for answer in answers) else 0
+
+
+def _plan(question: Question, catalog: Catalog, environment: Environment) -> int:
+    from pipfallback import report
+    from pipfallback.questions import plan
+
     plans = [plan(argument, catalog, environment, question.command) for argument in question.arguments]
     document = report.decisions_json(report.decision_json(each) for plan in plans for each in plan.decisions)
     empty = [each for each in plans if not any(decision.accepted for decision in each.decisions)]

@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from pipfallback import pins, transaction
 from pipfallback.arguments import CommandLine
@@ -22,7 +21,7 @@ from pipfallback.outcome import Attempt, Change, Ending, InstalledNow, Outcome, 
 from pipfallback.pip import Pip
 from pipfallback.pip_failures import Cause
 from pipfallback.primary import Managed, PipsWord, Tell, blamed, refused_beforehand, verdict_on, words_of_primary
-from pipfallback.requests import Request
+from pipfallback.requests import Request, host_of
 from pipfallback.verify import Verdict
 
 # Where the user's own wheel was not even tried, it is the first candidate (and may be refused, with its reasons).
@@ -241,7 +240,7 @@ class _Story:
         command, dead_hosts, counted = self._job.command, set[str](), 0
         for decision in accepted:
             candidate = decision.candidate
-            host = urlsplit(candidate.location).netloc
+            host = host_of(candidate.location)
             if host in dead_hosts:
                 continue
             if counted >= command.own.max_attempts:

@@ -12,7 +12,7 @@ from pipfallback.errors import NothingFitsError, NothingWorksError, PipfallbackE
 from pipfallback.nearest import what_would_change
 from pipfallback.outcome import Attempt, InstalledNow, Outcome, RequestOutcome
 from pipfallback.questions import Explanation, Plan
-from pipfallback.requests import without_credentials
+from pipfallback.requests import host_of, without_credentials
 
 SCHEMA = 1
 # Why the user's own command did not do, by its cause, for the line of summary.
@@ -128,9 +128,16 @@ def failure(outcome: Outcome, policies: Mapping[str, Policy]) -> PipfallbackErro
             details=_tried(last.attempts),
         )
     if outcome.ending == "nothing-works":
+        details = (*_tried(last.attempts), *_left(last))
+        if all(attempt.stage == "fetch" for attempt in last.attempts):
+            return NothingWorksError(
+                f"{name}: no build that fits could be fetched; everything is as it was before",
+                details=details,
+                hints=("check the network and its proxy settings, then run the same command again",),
+            )
         return NothingWorksError(
             f"{name}: none of the builds that were tried works; everything is as it was before",
-            details=(*_tried(last.attempts), *_left(last)),
+            details=details,
             hints=_hints(last, outcome.environment, policies),
         )
     return nothing_fits(name, last.decisions, outcome.environment, policies.get(last.request))
@@ -239,11 +246,16 @@ def _tried(attempts: Sequence[Attempt]) -> Iterator[str]:
 
 
 def _left(request: RequestOutcome) -> Iterator[str]:
+    """What fits and was not tried, and why not."""
     tried = {attempt.candidate.location for attempt in request.attempts}
-    accepted = [decision for decision in request.decisions if decision.accepted]
-    left = [decision for decision in accepted if decision.candidate.location not in tried]
-    if left:
-        yield f"{len(left)} more fit and were not tried; --max-attempts allows more"
+    silent = {host_of(attempt.candidate.location) for attempt in request.attempts if attempt.stage == "fetch"}
+    accepted = [decision.candidate.location for decision in request.decisions if decision.accepted]
+    left = [location for location in accepted if location not in tried]
+    beside = [location for location in left if host_of(location) in silent]
+    if beside:
+        yield f"{len(beside)} more fit and are at {', '.join(sorted({host_of(each) for each in beside}))} as well"
+    if len(left) > len(beside):
+        yield f"{len(left) - len(beside)} more fit and were not tried; --max-attempts allows more"
 
 
 def _request_json(request: RequestOutcome) -> dict[str, Any]:

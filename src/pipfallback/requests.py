@@ -131,3 +131,8 @@ def _checked_url(text: str, url: str) -> str:
 def without_credentials(url: str) -> str:
     """The URL without user name, password and fragment (PEP 610); a path is left as it is."""
     return re.sub(r"(://)[^/?#]*@", r"\1", url).partition("#")[0] if "://" in url else url
+
+
+def host_of(location: str) -> str:
+    """The server that a URL names ("host" or "host:port"); "this machine" for a path or a ``file:`` URL."""
+    return (urlsplit(location).netloc.rpartition("@")[2] if "://" in location else "") or "this machine"

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipfallback.compatibility import Decision
-from pipfallback.environment import Environment
+from pipfallback.environment import Environment, Torch
 from pipfallback.questions import Explanation, Plan
 from pipfallback.report import examples, in_words
 from pipfallback.requests import without_credentials
@@ -63,22 +63,14 @@ def explanation_table(explanation: Explanation, environment: Environment) -> Ren
 def environment_table(environment: Environment) -> RenderableType:
     """What counts for the choice of a build, and where each fact comes from."""
     table = _grid()
-    torch = environment.torch
     rows = [
         ("python", f"{in_words(environment).partition(',')[0]} ({environment.python.version})", "python"),
         ("platform", environment.platform, "platform"),
         ("libc", _libc(environment), "musl" if environment.musl else "glibc"),
-        ("torch", torch.version if torch else "none", "torch"),
+        *_torch_rows(environment.torch),
     ]
     if environment.python.executable:
         rows.insert(1, ("", environment.python.executable, ""))
-    if torch is not None:
-        no_cuda = "none" if torch.cpu or torch.rocm else "unknown"
-        rows += [
-            ("  CUDA", torch.cuda or no_cuda, "torch.cuda"),
-            ("  ROCm", torch.rocm or ("none" if torch.cpu or torch.cuda else "unknown"), ""),
-            ("  C++11 ABI", _abi(torch.cxx11_abi), "torch.cxx11_abi"),
-        ]
     if environment.cuda_toolkit or environment.rocm_toolkit:
         rows.append(("toolkit", _toolkit(environment), "toolkit"))
     rows += [("driver", _driver(environment), "driver"), ("GPUs", _gpus(environment), "gpus")]
@@ -87,6 +79,17 @@ def environment_table(environment: Environment) -> RenderableType:
         origin = environment.origins.get(key, "")
         table.add_row(label, value, Text(f"{origin} by {by}" if by else origin, style="dim"))
     return table
+
+
+def _torch_rows(torch: Torch | None) -> list[tuple[str, str, str]]:
+    if torch is None:
+        return [("torch", "none", "torch")]
+    return [
+        ("torch", torch.version, "torch"),
+        ("  CUDA", torch.cuda or ("none" if torch.cpu or torch.rocm else "unknown"), "torch.cuda"),
+        ("  ROCm", torch.rocm or ("none" if torch.cpu or torch.cuda else "unknown"), ""),
+        ("  C++11 ABI", _abi(torch.cxx11_abi), "torch.cxx11_abi"),
+    ]
 
 
 def _grid() -> Table:
