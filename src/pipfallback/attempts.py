@@ -192,29 +192,36 @@ def _pip_rest(
     place: Workplace,
 ) -> None:
     """The user's command with the candidate in place: what is missing comes in, what is installed stays."""
+    with_dependencies = not command.has("--no-deps")
+    missing = _missing(metadata, place.installed()) if place.layout.separate and with_dependencies else ()
     others = [item for item in command.items if _is_wanted(item) and item.value not in {*pinned, *dropped}]
-    missing: tuple[str, ...] = ()
-    if place.layout.separate and not command.has("--no-deps"):
-        missing = _missing(metadata, place.installed())
-    if not others and not missing and (place.layout.separate or command.has("--no-deps")):
+    if not (others or missing or (with_dependencies and not place.layout.separate)):
         return
     named = {_name_of(text) for text in (*pinned.values(), *(item.value or "" for item in command.requirements))}
     fixed = [name for name in before if name not in named]
-    extra = pins.constraints(before, fixed, place.scratch / "pins.txt")
+    extra = (*pins.constraints(before, fixed, place.scratch / "pins.txt"), *missing)
+    # pip does not look into a separate folder for what is installed, and would fetch it again.
+    in_place = dict.fromkeys(pinned, ()) if place.layout.separate else {text: (pin,) for text, pin in pinned.items()}
+    _run(place, _rest(command, in_place=in_place, dropped=dropped, extra=extra))
+    if changes := pins.moved(before, place.installed(), fixed):
+        raise _AttemptFailed("pip", f"pip changed {', '.join(changes)}")
+
+
+def _rest(
+    command: CommandLine, *, in_place: Mapping[str, tuple[str, ...]], dropped: frozenset[str], extra: tuple[str, ...]
+) -> tuple[str, ...]:
+    """The command with other words for what is in place, without what is dropped, and with ``extra`` options."""
 
     def change(item: Item) -> Sequence[str] | None:
         if item.kind == "command":
-            return (*item.words, *extra, *missing)
-        if item.name in _NOT_FOR_REST or (item.kind == "requirement" and item.value in dropped):
+            return (*item.words, *extra)
+        if item.kind == "requirement" and item.value in dropped:
             return ()
-        if item.kind == "requirement" and item.value is not None and item.value in pinned:
-            # pip does not look into a separate folder for what is installed, and would fetch it again.
-            return () if place.layout.separate else (pinned[item.value],)
-        return None
+        if item.kind == "requirement":
+            return in_place.get(item.value or "")
+        return () if item.name in _NOT_FOR_REST else None
 
-    _run(place, command.replaced(change))
-    if changes := pins.moved(before, place.installed(), fixed):
-        raise _AttemptFailed("pip", f"pip changed {', '.join(changes)}")
+    return command.replaced(change)
 
 
 def _is_wanted(item: Item) -> bool:

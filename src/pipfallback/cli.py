@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from pipfallback.catalog import Catalog
     from pipfallback.catalog_files import Layer
     from pipfallback.environment import Environment, Installation
+    from pipfallback.install import Job
+    from pipfallback.outcome import Outcome
     from pipfallback.pip import Pip
     from pipfallback.requests import Request
 
@@ -196,19 +198,26 @@ def _install_wheel(command: CommandLine, requests: Sequence[Request]) -> int:
 
 
 def _install_managed(command: CommandLine, requests: tuple[Request, ...]) -> int:
-    from pipfallback import report
-    from pipfallback.choice import policy_of
-    from pipfallback.install import Job, install
-    from pipfallback.pip import pip_for
-    from pipfallback.primary import Managed
+    from pipfallback.install import install
     from pipfallback.requests import check_reachable
-    from pipfallback.sources import candidates
-    from pipfallback.target import find_target
 
     for request in requests:
         check_reachable(request)
     catalog = _load_catalog(command.own.fallbacks)
     _finish_interrupted_runs()
+    job = _job(command, requests, catalog)
+    outcome = install(job)
+    _report(outcome, job)
+    return outcome.exit_code
+
+
+def _job(command: CommandLine, requests: tuple[Request, ...], catalog: Catalog) -> Job:
+    from pipfallback.install import Job
+    from pipfallback.pip import pip_for
+    from pipfallback.primary import Managed
+    from pipfallback.sources import candidates
+    from pipfallback.target import find_target
+
     target = find_target(command.own.python, os.environ)
     if target.reason:
         _tell(target.reason)
@@ -218,11 +227,10 @@ def _install_managed(command: CommandLine, requests: tuple[Request, ...]) -> int
         package = catalog.packages[request.name or ""]
         return Managed(request=request, package=package, candidates=lambda: candidates(package).candidates)
 
-    known = tuple(managed(request) for request in requests if request.name in catalog.packages)
-    job = Job(
+    return Job(
         command=command,
         requests=requests,
-        managed=known,
+        managed=tuple(managed(request) for request in requests if request.name in catalog.packages),
         environment=environment,
         installation=installation,
         pip=pip_for(installation, environment.python.version),
@@ -230,20 +238,25 @@ def _install_managed(command: CommandLine, requests: tuple[Request, ...]) -> int
         say_as_pip=lambda line: print(_red(line), file=sys.stderr, flush=True),
         look_again=lambda: _look(target.executable, command)[0],
     )
-    outcome = install(job)
-    if command.own.outcome:
-        _write_json(command.own.outcome, report.outcome_json(outcome))
-    if command.own.explain:
-        for each in outcome.requests:
-            for line in report.considered_lines(each):
-                _tell(line)
-    policies = {each.request.text: policy_of(each.request, each.package, command) for each in known}
+
+
+def _report(outcome: Outcome, job: Job) -> None:
+    """Tell what came of an install. Raises the error that ends a failed one."""
+    from pipfallback import report
+    from pipfallback.choice import policy_of
+
+    own = job.command.own
+    if own.outcome:
+        _write_json(own.outcome, report.outcome_json(outcome))
+    for request in outcome.requests if own.explain else ():
+        for line in report.considered_lines(request):
+            _tell(line)
+    policies = {each.request.text: policy_of(each.request, each.package, job.command) for each in job.managed}
     error = report.failure(outcome, policies)
     if error is not None:
         raise error
-    for line in () if _is_quiet(command) else report.summary(outcome):
-        _tell(line)
-    return outcome.exit_code
+    for line in report.summary(outcome):
+        job.tell(line)
 
 
 def _write_json(name: str, document: object) -> None:

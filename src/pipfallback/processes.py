@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,33 +30,38 @@ def capture(
 ) -> Finished:
     """Run ``command`` with no standard input and keep what it prints.
 
-    Both pipes are read to the end, so that a talkative process cannot block. At ``timeout`` (seconds) the process is
-    killed and ``exit_code`` is None. Raises OSError where the program cannot be started.
+    The output goes to files, so that neither a talkative process can block nor a daemon that it leaves behind holds us
+    up. At ``timeout`` (seconds) the process is killed and ``exit_code`` is None. Raises OSError where the program
+    cannot be started.
     """
     started = time.monotonic()
-    try:
-        done = subprocess.run(
+    with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+        with subprocess.Popen(
             [str(part) for part in command],
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=stdout,
+            stderr=stderr,
             env=None if env is None else dict(env),
             cwd=cwd,
-            timeout=timeout,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as expired:
+        ) as process:
+            exit_code = _waited(process, timeout)
         return Finished(
-            exit_code=None,
-            stdout=_text(expired.stdout),
-            stderr=_text(expired.stderr),
+            exit_code=exit_code,
+            stdout=_text(stdout),
+            stderr=_text(stderr),
             seconds=time.monotonic() - started,
         )
-    return Finished(
-        exit_code=done.returncode,
-        stdout=_text(done.stdout),
-        stderr=_text(done.stderr),
-        seconds=time.monotonic() - started,
-    )
+
+
+def _waited(process: subprocess.Popen[bytes], timeout: float | None) -> int | None:
+    try:
+        return process.wait(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return None
+    except BaseException:
+        process.kill()
+        raise
 
 
 def run_visibly(command: Sequence[str | Path], *, env: Mapping[str, str] | None = None) -> Finished:
@@ -92,5 +99,6 @@ def _end(process: subprocess.Popen[bytes], *, patient: bool, grace: float = 20.0
         return
 
 
-def _text(output: bytes | None) -> str:
-    return (output or b"").decode("utf-8", "replace")
+def _text(output: BinaryIO) -> str:
+    output.seek(0)
+    return output.read().decode("utf-8", "replace")

@@ -27,7 +27,7 @@ Words = Callable[["Trouble"], list[str]]
 class Case:
     """One failing command. ``cause`` is what it must be told as; ``older``: a first version and what it was before.
 
-    None: those pips do not fail. ``core``: run in the default tests with every pip, else with the newest only.
+    None: those pips do not fail. ``core``: run in the default tests with four pips, else with the newest only.
     """
 
     words: Words
@@ -239,12 +239,12 @@ CASES: dict[str, Case] = {
     "unsupported-url": Case(words=_url("unsupported"), cause="unsupported-wheel"),
     "unsupported-file": Case(words=_file("unsupported.txt"), cause="unsupported-wheel"),
     "unsupported-quiet": Case(words=_url("unsupported", "-qqq"), cause="unsupported-wheel", core=False),
-    "unsupported-in-index": Case(words=_index("listed"), cause="no-matching-distribution"),
+    "unsupported-in-index": Case(words=_index("listed"), cause="no-matching-distribution", core=False),
     "unsupported-dependency": Case(words=_index("asker"), cause="no-matching-distribution"),
-    "bad-name": Case(words=_install("bad-name"), cause="unsupported-wheel"),
+    "bad-name": Case(words=_install("bad-name"), cause="unsupported-wheel", core=False),
     "404": Case(words=_url("missing"), cause="not-found"),
     "404-quiet": Case(words=_url("missing", "-qqq"), cause="not-found", core=False),
-    "403": Case(words=_url("forbidden"), cause="not-found"),
+    "403": Case(words=_url("forbidden"), cause="not-found", core=False),
     "410": Case(words=_url("gone"), cause="not-found", core=False),
     "429": Case(words=_url("limited"), cause="server-error", core=False),
     "500": Case(words=_url("failing"), cause="server-error"),
@@ -262,23 +262,24 @@ CASES: dict[str, Case] = {
     "time-out": Case(words=_url("silent", "--timeout=0.5"), cause="timeout"),
     "stalling": Case(words=_url("stalling", "--timeout=0.5"), cause="truncated", older=("25.3", "timeout"), core=False),
     "truncated": Case(words=_url("truncated"), cause="truncated", older=("25.3", "corrupt")),
-    "page-url": Case(words=_url("page"), cause="corrupt"),
+    "page-url": Case(words=_url("page"), cause="corrupt", core=False),
     "page-path": Case(words=_install("html"), cause="corrupt", core=False),
     "lfs": Case(words=_install("lfs"), cause="corrupt"),
     "bad-crc": Case(words=_install("bad-crc"), cause="corrupt"),
-    "no-record": Case(words=_install("no-record"), cause="corrupt"),
+    "no-record": Case(words=_install("no-record", options=("--no-index", "--target=there")), cause="corrupt"),
     "no-metadata": Case(words=_install("no-metadata"), cause="invalid-metadata"),
     "no-wheel": Case(words=_install("no-wheel"), cause="corrupt", core=False),
     "bad-metadata": Case(words=_install("bad-metadata"), cause="invalid-metadata"),
-    "inconsistent": Case(words=_index("incons"), cause="no-matching-distribution"),
+    "inconsistent": Case(words=_index("incons"), cause="no-matching-distribution", core=False),
     "wrong-name": Case(words=_install("wrong-name"), cause="corrupt", core=False),
     "another-name": Case(
         words=_words("install", "--no-index", "foo @ {world.server.url}/good-1.0-py3-none-any.whl"),
         cause="inconsistent-version",
+        core=False,
     ),
     "wrong-hash": Case(words=_url("good", end="#sha256=" + "0" * 64), cause="hash-mismatch"),
     "wrong-hash-file": Case(words=_file("hash.txt"), cause="hash-mismatch", core=False),
-    "hash-missing": Case(words=_file("no-hash.txt"), cause="hash-mismatch"),
+    "hash-missing": Case(words=_file("no-hash.txt"), cause="hash-mismatch", core=False),
     "requires-python": Case(words=_install("new-python"), cause="requires-python"),
     "requires-python-index": Case(words=_index("future"), cause="no-matching-distribution", core=False),
     "no-such-name": Case(words=_index("nosuchname"), cause="no-matching-distribution"),
@@ -295,6 +296,7 @@ CASES: dict[str, Case] = {
     "index-down-quiet": Case(
         words=_words("install", "-qqq", "--retries=0", "--index-url={world.nowhere}/simple/", "somename"),
         cause="index-unreachable",
+        core=False,
     ),
     "index-down-in-file": Case(words=_file("down.txt"), cause="index-unreachable", core=False),
     "index-silent": Case(words=_index("--timeout=0.5", "silent"), cause="index-unreachable", core=False),
@@ -306,7 +308,10 @@ CASES: dict[str, Case] = {
         core=False,
     ),
     "links-down": Case(
-        words=lambda world: _index(f"--find-links={world.nowhere}/", "good==9")(world), cause="no-matching-distribution"
+        words=lambda world: _index(f"--find-links={world.nowhere}/", "good==9")(world),
+        cause="no-matching-distribution",
+        older=("21", "index-unreachable"),
+        core=False,
     ),
     "links-only-down": Case(
         words=_words("install", "--no-index", "--retries=0", "--find-links={world.nowhere}/", "good"),
@@ -314,7 +319,7 @@ CASES: dict[str, Case] = {
         core=False,
     ),
     "reset": Case(words=_url("reset"), cause="unreachable", core=False),
-    "bad-version": Case(words=_install("bad-version"), cause="invalid-metadata", older=("24.1", None)),
+    "bad-version": Case(words=_install("bad-version"), cause="invalid-metadata", older=("24.1", None), core=False),
     "unsupported-dependency-url": Case(words=_index("urlasker"), cause="unsupported-wheel", core=False),
     "constrained": Case(
         words=lambda world: _index("-c", world.path("pins.txt"), "one")(world),
@@ -333,10 +338,16 @@ CASES: dict[str, Case] = {
     ),
     "build-dependency": Case(words=_install("needs-build-dependency"), cause="build-failed", core=False),
     "no-backend": Case(words=_install("no-backend"), cause="build-failed", core=False),
-    "setup-py": Case(words=_install("setup-py", options=("--no-index", "--no-build-isolation")), cause="build-failed"),
+    "setup-py": Case(
+        words=_install("setup-py", options=("--no-index", "--no-build-isolation")), cause="build-failed", core=False
+    ),
     "setup-py-isolated": Case(words=_install("setup-py"), cause="build-failed", core=False),
-    "source-in-index": Case(words=_index("onlysource"), cause="build-failed", older=("22", "no-matching-distribution")),
-    "target-in-file": Case(words=_words("install", "--no-index", "--target={file}/x", "{good}"), cause="other"),
+    "source-in-index": Case(
+        words=_index("onlysource"), cause="build-failed", older=("22", "no-matching-distribution"), core=False
+    ),
+    "target-in-file": Case(
+        words=_words("install", "--no-index", "--target={file}/x", "{good}"), cause="other", core=False
+    ),
     "target-forbidden": Case(
         words=_words("install", "--no-index", "--target=/sys/pipfallback", "{good}"),
         cause="no-permission",
@@ -354,11 +365,13 @@ CASES: dict[str, Case] = {
     "prefix-in-file": Case(
         words=_words("install", "--no-index", "--prefix={file}/x", "{good}"), cause="other", core=False
     ),
-    "no-such-option": Case(words=_words("install", "--no-such-option", "good"), cause="usage"),
+    "no-such-option": Case(words=_words("install", "--no-such-option", "good"), cause="usage", core=False),
     "bad-value": Case(words=_words("install", "--retries=many", "good"), cause="usage", core=False),
-    "nothing-asked": Case(words=_words("install"), cause="usage"),
+    "nothing-asked": Case(words=_words("install"), cause="usage", core=False),
     "combination": Case(words=_words("install", "--user", "--target=x", "good"), cause="usage", core=False),
-    "unclear-requirement": Case(words=_words("install", "--no-index", "this is no requirement"), cause="usage"),
+    "unclear-requirement": Case(
+        words=_words("install", "--no-index", "this is no requirement"), cause="usage", core=False
+    ),
     "unclear-file": Case(words=_file("unclear.txt"), cause="usage", core=False),
     "no-such-file": Case(words=_file("missing.txt"), cause="usage"),
     "no-such-constraint": Case(
@@ -366,9 +379,4 @@ CASES: dict[str, Case] = {
     ),
     "no-such-folder": Case(words=_words("install", "--no-index", "./nosuchfolder"), cause="usage", core=False),
     "no-such-editable": Case(words=_words("install", "--no-index", "-e", "./nosuchfolder"), cause="usage", core=False),
-    "no-such-certificate": Case(
-        words=_words("install", "--cert=nosuch.pem", "--index-url=https://127.0.0.1:1/", "--retries=0", "good"),
-        cause="other",
-        core=False,
-    ),
 }
