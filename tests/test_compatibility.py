@@ -12,6 +12,7 @@ from pipfallback.builds import Build, Candidate, Trust, read_build
 from pipfallback.compatibility import Decision, Mismatch, Policy, decide, judge, judge_all
 from pipfallback.environment import Driver, Environment, Gpu, Torch
 from pipfallback.ranking import Wish, key
+from pipfallback.rules.gpu import runs_on
 from scenarios.scenario_files import environment
 
 # glibc 2.5 has few tags, so that an example that hypothesis finds can be read.
@@ -237,3 +238,65 @@ def test_an_environment_without_tags_refuses_none() -> None:
 def test_the_same_build_twice_is_judged_the_same(needs: tuple[str, ...] | None) -> None:
     first, second = judge_all([candidate(), candidate()], HERE, Policy(needs=needs))
     assert first == second
+
+
+@pytest.mark.parametrize(
+    ("archs", "gpu", "runs"),
+    [
+        (["7.0"], "7.2", False),  # Xavier
+        (["5.0"], "5.3", False),  # Jetson Nano
+        (["6.1"], "6.2", False),  # TX2
+        (["10.0"], "10.1", False),  # Thor, as CUDA 12 names it
+        (["7.2"], "7.2", True),
+        (["7.2"], "7.5", False),
+        (["11.0"], "11.0", True),
+        (["8.7+PTX"], "8.9", True),  # PTX is shared where machine code is not
+        (["12.0"], "12.1", True),
+        (["8.6"], "8.9", True),
+        (["8.9"], "8.6", False),
+        (["10.0f+PTX"], "10.3", True),
+        (["10.0f+PTX"], "11.0", False),
+        (["9.0a+PTX"], "9.0", True),
+        (["9.0a+PTX"], "10.0", False),
+        (["8.0+PTX"], "8.0", True),
+        (["gfx942"], "9.0", None),
+        (["8.0"], "unknown", None),
+    ],
+)
+def test_which_gpu_runs_which_code(archs: list[str], gpu: str, runs: bool | None) -> None:
+    here = replace(HERE, driver=Driver(cuda="13.2"))
+    assert runs_on(archs, Gpu(compute_capability=gpu), "12.8", here) is runs
+
+
+@pytest.mark.parametrize(
+    ("toolkit", "driver", "runs"),
+    [
+        ("12.6", Driver(cuda="12.6"), True),
+        ("12.8", Driver(cuda="12.6"), False),
+        ("12.4", Driver(cuda="12.6"), True),
+        ("12", Driver(cuda="12.6"), None),
+        ("12", Driver(cuda="13.0"), True),
+        ("13", Driver(cuda="12.6"), False),
+        ("12.6", Driver(version="560.35.05"), True),
+        ("12.6", Driver(), None),
+        ("12.6", None, None),
+        (None, Driver(cuda="12.6"), None),
+    ],
+)
+def test_which_driver_compiles_which_ptx(toolkit: str | None, driver: Driver | None, runs: bool | None) -> None:
+    here = replace(HERE, driver=driver)
+    assert runs_on(["8.0+PTX"], Gpu(compute_capability="9.0"), toolkit, here) is runs
+
+
+@pytest.mark.parametrize(("rule", "wanted"), [("series", "2.7"), ("exact", "2.7"), ("minimum", ">=2.7")])
+def test_a_missing_torch_is_wanted_as_the_build_states_it(rule: str, wanted: str) -> None:
+    decision = judge(candidate(torch_rule=rule), replace(HERE, torch=None), POLICY)
+    assert [(each.rule, each.wanted, each.found) for each in decision.mismatches] == [("torch-missing", wanted, "none")]
+
+
+def test_what_a_driver_is_wanted_and_found_is_short() -> None:
+    newer = candidate(cuda="13.0", torch="2.9", cxx11_abi=True)
+    here = replace(HERE, torch=Torch(version="2.9.1+cu130", cuda="13.0", cxx11_abi=True))
+    for driver, found in ((Driver(version="560.35.05"), "560.35.05"), (Driver(cuda="12.6"), "CUDA 12.6")):
+        (mismatch,) = judge(newer, replace(here, driver=driver), POLICY).mismatches
+        assert (mismatch.rule, mismatch.wanted, mismatch.found) == ("driver", ">=580.65.06", found)

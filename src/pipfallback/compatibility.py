@@ -147,7 +147,7 @@ class _Builds:
             known = self._by_facts[facts] = found, _nearness(build, self._setting)
         verdict, near = known
         return (
-            _sort([*alike.verdict.mismatches, *alike.verdict.doubts, *verdict.mismatches, *verdict.doubts]),
+            _verdict(alike.verdict.mismatches + verdict.mismatches, alike.verdict.doubts + verdict.doubts),
             Nearness(cuda=near.cuda, torch=near.torch, label=near.label, tag=alike.place),
         )
 
@@ -203,8 +203,13 @@ def _request_rules(policy: Policy) -> list[Callable[[Candidate], Finding]]:
 
 
 def _sort(findings: Sequence[Finding]) -> _Verdict:
-    mismatches = tuple(finding for finding in findings if isinstance(finding, Mismatch))
-    doubts = tuple(finding for finding in findings if isinstance(finding, str))
+    return _verdict(
+        tuple([finding for finding in findings if isinstance(finding, Mismatch)]),
+        tuple([finding for finding in findings if isinstance(finding, str)]),
+    )
+
+
+def _verdict(mismatches: tuple[Mismatch, ...], doubts: tuple[str, ...]) -> _Verdict:
     return _Verdict(mismatches, doubts, None if mismatches else "plausible" if doubts else "fits")
 
 

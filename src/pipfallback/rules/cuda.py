@@ -139,12 +139,8 @@ def cuda_here(build: Build, setting: Setting) -> str | None:
 def cuda_distance(build: Build, setting: Setting) -> int:
     """How far the build's CUDA is from the one here, 0 the same: older minors, major only, newer minors, unknown."""
     here = cuda_here(build, setting)
-    if is_for_rocm(build):
-        return 0
-    if build.cuda is None:
-        return 0 if here is None else 900
-    if here is None:
-        return 0
+    if build.cuda is None or here is None:
+        return 900
     asked, own = numbers(build.cuda), numbers(here)
     if asked[0] != own[0]:
         return 800 + abs(asked[0] - own[0])
@@ -233,7 +229,7 @@ def _same_major(one: str, other: str) -> bool:
 
 def _doubt_of_minor(built: str, own: str, whose: str) -> Finding:
     asked = numbers(built)
-    if len(asked) > 1 and asked[:2] > numbers(own)[:2]:
+    if asked[:2] > numbers(own)[:2]:
         return f"built for CUDA {built}, which is newer than {whose}"
     return None
 

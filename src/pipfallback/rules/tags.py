@@ -130,9 +130,7 @@ def _abi_fits(tag: Tag, setting: Setting) -> bool:
     python = setting.environment.python
     if tag.abi == "none" or tag.interpreter[:2] not in ("py", _own_tag(setting)[:2]):
         return True
-    if _is_stable(tag.abi):
-        return any(tag.abi == here.abi for here in setting.environment.tags)
-    if tag.abi.startswith("cp") and python.implementation == "cpython":
+    if tag.abi.startswith("cp"):
         return _is_free_threaded(tag.abi) == python.free_threaded and not tag.abi.endswith("d")
     return any(tag.abi == here.abi for here in setting.environment.tags)
 
@@ -155,7 +153,7 @@ def _platform_reason(platform: str, setting: Setting) -> tuple[int, str, str]:
         return _libc_reason("musl", platform, level, environment.musl, environment.glibc)
     if platform.startswith("manylinux"):
         return _libc_reason("glibc", platform, level, environment.glibc, environment.musl)
-    if own_level and level > own_level:
+    if level > own_level:
         found = ".".join(map(str, own_level))
         text = f"wheel needs macOS {'.'.join(map(str, level))} or newer ({platform}); this is macOS {found}"
         return 0, found, text
