@@ -159,7 +159,6 @@ def test_every_own_option_has_a_variable() -> None:
         PIPFALLBACK_VERIFY_TIMEOUT="3",
         PIPFALLBACK_TRUST_LEVEL="official",
         PIPFALLBACK_ALLOW_BUILD="yes",
-        PIPFALLBACK_KEEP_TORCH="on",
         PIPFALLBACK_ALLOW_TORCH_CHANGE="y",
         PIPFALLBACK_SAME_VERSION="t",
         PIPFALLBACK_FAIL_ON_FALLBACK="1",
@@ -179,7 +178,6 @@ def test_every_own_option_has_a_variable() -> None:
         verify_timeout=3.0,
         trust_level=Trust.OFFICIAL,
         allow_build=True,
-        keep_torch=True,
         allow_torch_change=True,
         same_version=True,
         fail_on_fallback=True,
@@ -277,7 +275,7 @@ def random_line(dice: random.Random) -> list[str]:
 
 def test_what_goes_on_to_pip_means_to_pip_what_was_written() -> None:
     dice = random.Random(2034)  # noqa: S311 - the same lines in every run
-    lines = [random_line(dice) for _ in range(400)]
+    lines = [random_line(dice) for _ in range(150)]
     commands = [parse(["install", *line], {}) for line in lines]
     as_written = pips_reading(lines)
     assert pips_reading([list(command.words()[1:]) for command in commands]) == as_written
@@ -309,3 +307,17 @@ def test_the_module_needs_no_third_party_package(tmp_path: Path) -> None:
     code = "import sys, pipfallback.arguments; print(sorted({'httpx', 'rich', 'tomli'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert done.stdout == "[]\n"
+
+
+def test_torch_cannot_be_kept_and_changed() -> None:
+    with pytest.raises(UsageError, match="exclude each other"):
+        parse(["install", "--keep-torch", "--allow-torch-change", "x"], {})
+
+
+def test_what_asks_for_something_to_be_installed() -> None:
+    command = parse(["install", "-r", "r.txt", "-c", "c.txt", "-e", ".", "x"], {})
+    assert [item.value for item in command.wanted] == ["r.txt", ".", "x"]
+
+
+def test_keep_torch_has_a_variable_too() -> None:
+    assert parsed("install x", PIPFALLBACK_KEEP_TORCH="on").own.keep_torch

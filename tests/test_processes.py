@@ -81,13 +81,15 @@ except BaseException as error:
     print("raised", type(error).__name__, flush=True)
 """
 _CHILD = """\
-import signal, sys, time
+import os, signal, sys, time
+def say(text):
+    os.write(1, (text + "\\n").encode())  # a handler must not print: it may have interrupted a print
 def stop(number, frame):
-    print("child got", signal.Signals(number).name, flush=True)
+    say("child got " + signal.Signals(number).name)
     {then}
 signal.signal(signal.SIGINT, stop)
 signal.signal(signal.SIGTERM, stop)
-print("ready", flush=True)
+say("ready")
 for _ in range(600):
     time.sleep(0.1)
 """
@@ -102,7 +104,7 @@ def parent(then: str) -> subprocess.Popen[str]:
 
 
 def test_after_ctrl_c_the_child_is_waited_for() -> None:
-    with parent("time.sleep(0.5); print('child is done', flush=True); sys.exit()") as process:
+    with parent("time.sleep(0.5); say('child is done'); sys.exit()") as process:
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         said, _ = process.communicate(timeout=60)
     assert said == "child got SIGINT\nchild is done\nraised KeyboardInterrupt\n"

@@ -16,6 +16,10 @@ from pipfallback.errors import UsageError
 ItemKind: TypeAlias = Literal["command", "option", "requirement", "end"]
 
 
+# pip's options that name what to install.
+REQUIREMENT_OPTIONS = frozenset({"--requirement", "--editable", "--group", "--requirements-from-script"})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
     """One element of the command line. ``words`` are what pip is given for it.
@@ -65,6 +69,11 @@ class CommandLine:
     def requirements(self) -> tuple[Item, ...]:
         """The positional requirements, in order."""
         return tuple(item for item in self.items if item.kind == "requirement")
+
+    @property
+    def wanted(self) -> tuple[Item, ...]:
+        """Everything that asks for something to be installed: requirements, and the options that name some."""
+        return tuple(item for item in self.items if item.kind == "requirement" or item.name in REQUIREMENT_OPTIONS)
 
     def has(self, *names: str) -> bool:
         """Whether one of the options (canonical names) was given on the command line."""
@@ -157,6 +166,8 @@ def parse(words: Sequence[str], environ: Mapping[str, str]) -> CommandLine:
             items.append(Item(kind="command", words=(word,), value=word))
         else:
             items.append(Item(kind="requirement", words=(word,), value=word))
+    if own.get("keep_torch") and own.get("allow_torch_change"):
+        raise UsageError("--keep-torch and --allow-torch-change exclude each other")
     return CommandLine(command=command, items=tuple(items), own=OwnOptions(**own))
 
 

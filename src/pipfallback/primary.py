@@ -67,6 +67,19 @@ def words_of_primary(
     hold_torch: bool,
 ) -> tuple[str, ...]:
     """The command as written, with torch held where it is and no build from source of what the catalog knows."""
+    extra = words_of_ours(command, requests, managed, place, hold_torch=hold_torch)
+    return command.replaced(lambda item: (*item.words, *extra) if item.kind == "command" else None)
+
+
+def words_of_ours(
+    command: CommandLine,
+    requests: Sequence[Request],
+    managed: Sequence[Managed],
+    place: Workplace,
+    *,
+    hold_torch: bool,
+) -> tuple[str, ...]:
+    """What is added to the command: constraints that hold torch, and no build from source of what the catalog knows."""
     installed = place.installed()
     extra: list[str] = []
     if hold_torch:
@@ -74,7 +87,7 @@ def words_of_primary(
         extra += pins.constraints(installed, family, place.scratch / "torch.txt")
     if not command.own.allow_build:
         extra += [word for each in managed for word in ("--only-binary", each.package.name)]
-    return command.replaced(lambda item: (*item.words, *extra) if item.kind == "command" else None)
+    return tuple(extra)
 
 
 def blamed(failure: Failure, managed: Sequence[Managed], command: CommandLine) -> Managed | None:
@@ -84,7 +97,9 @@ def blamed(failure: Failure, managed: Sequence[Managed], command: CommandLine) -
     if not (failure.cause.curable or pinned):
         return None
     said = f"{failure.message}\n{failure.text}".lower().replace("_", "-")
-    return next((each for each in managed if each.package.name in said), None)
+    named = next((each for each in managed if each.package.name in said), None)
+    # Of a damaged file some pips name nothing ("File is not a zip file"): where one thing was asked for, it is that.
+    return named or (managed[0] if len(managed) == 1 and len(command.wanted) == 1 else None)
 
 
 def verdict_on(each: Managed, command: CommandLine, place: Workplace, tell: Tell) -> tuple[Primary, Verdict | None]:

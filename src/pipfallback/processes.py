@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import subprocess
 import tempfile
 import time
@@ -97,6 +100,37 @@ def _end(process: subprocess.Popen[bytes], *, patient: bool, grace: float = 20.0
         except (subprocess.TimeoutExpired, KeyboardInterrupt, SystemExit):
             continue
         return
+
+
+def end_marked(name: str, value: str, *, grace: float = 5.0) -> int:
+    """End every process of this user that was started with NAME=VALUE in its environment; how many there were.
+
+    SIGTERM first, SIGKILL after ``grace`` seconds; all are gone afterwards. What a killed process has left behind is
+    found so, whoever its parent is now. Only Linux tells (proc_pid_environ(5)); elsewhere nothing is found.
+    """
+    found: set[int] = set()
+    deadline = time.monotonic() + grace
+    while running := _marked(name, value):
+        late = time.monotonic() > deadline
+        for process in running if late else running - found:
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.kill(process, signal.SIGKILL if late else signal.SIGTERM)
+        found |= running
+        time.sleep(0.02)
+    return len(found)
+
+
+def _marked(name: str, value: str) -> set[int]:
+    mark = f"{name}={value}".encode()
+    found = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            environ = (folder / "environ").read_bytes()
+        except OSError:  # another user's, or just gone
+            continue
+        if mark in environ.split(b"\0"):
+            found.add(int(folder.name))
+    return found - {os.getpid()}
 
 
 def _text(output: BinaryIO) -> str:

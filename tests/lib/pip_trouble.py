@@ -27,7 +27,7 @@ Words = Callable[["Trouble"], list[str]]
 class Case:
     """One failing command. ``cause`` is what it must be told as; ``older``: a first version and what it was before.
 
-    None: those pips do not fail. ``core``: run in the default tests with four pips, else with the newest only.
+    None: those pips do not fail. ``core``: among the default tests; the others are slow ones.
     """
 
     words: Words
