@@ -12,7 +12,8 @@ import sys
 import time
 from itertools import cycle, islice, product
 
-from pipfallback.builds import Candidate, LabelHints, Trust, read_build
+from pipfallback.builds import Candidate, LabelHints, read_build
+from pipfallback.trust import Trust
 from pipfallback.compatibility import Policy, judge_all
 from pipfallback.environment import Driver, Environment, Gpu, Python, Torch
 from pipfallback.ranking import Wish, rank

@@ -13,8 +13,8 @@ import pytest
 from lib.venvs import fetch_pip
 from pipfallback import pip_options
 from pipfallback.arguments import CommandLine, OwnOptions, own_option_names, parse
-from pipfallback.builds import Trust
 from pipfallback.errors import UsageError
+from pipfallback.trust import Trust
 
 
 def parsed(line: str, **environ: str) -> CommandLine:

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from pipfallback import catalog_reader
-from pipfallback.builds import LabelHints, Trust
+from pipfallback.builds import LabelHints
 from pipfallback.catalog import Catalog
 from pipfallback.catalog_files import Layer, builtin_path, layers
 from pipfallback.errors import CatalogError
 from pipfallback.toml_document import nearest, redacted
+from pipfallback.trust import Trust
 
 GOOD = """\
 schema = 1

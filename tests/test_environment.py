@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.tags import Tag
 
-from pipfallback.environment import Environment
+from pipfallback.environment import Environment, with_torch
 from pipfallback.errors import EnvironmentDescriptionError
 from pipfallback.machine import Driver, Gpu, Python, Torch
 from pipfallback.tags import tags_for
@@ -83,6 +84,29 @@ def test_what_is_installed_and_where_facts_come_from_are_no_part_of_the_form() -
     assert environment.installed is None
     assert environment.origins["torch"] == "declared"
     assert environment.origins["toolkit"] == "unknown"
+
+
+@pytest.mark.parametrize("key", ["torch", "driver", "gpus"])
+def test_what_is_unknown_is_left_out_and_what_is_not_there_is_null(key: str) -> None:
+    none = Environment.from_json({**DESIGNED, key: [] if key == "gpus" else None})
+    assert not none.to_json()[key]
+    unknown = replace(none, origins={**none.origins, key: "unknown"})
+    assert key not in unknown.to_json()
+    again = Environment.from_json(unknown.to_json())
+    assert (again, again.origins[key]) == (unknown, "unknown")
+    assert Environment.from_json(none.to_json()).origins[key] == "declared"
+
+
+def test_another_torch_takes_its_origin_and_forgets_that_of_the_old() -> None:
+    base = Environment.from_json(DESIGNED)
+    base = replace(base, declared_by={"torch": "--torch", "torch.cuda": "--cuda", "driver": "--driver-cuda"})
+    planned = with_torch(base, Torch(version="2.8.0", cuda="12.8"), origin="planned")
+    assert (planned.origins["torch"], planned.origins["torch.cxx11_abi"]) == ("planned", "unknown")
+    assert "torch.cuda" not in planned.origins
+    assert planned.declared_by == {"driver": "--driver-cuda"}
+    assert with_torch(base, Torch(version="2.8.0"), origin="planned").origins["torch.cuda"] == "unknown"
+    none = with_torch(planned, None, origin="unknown")
+    assert (none.torch, none.origins["torch"]) == (None, "unknown")
 
 
 def test_tags_that_are_left_out_follow_from_the_rest() -> None:

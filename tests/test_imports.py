@@ -18,7 +18,7 @@ LAYERS: tuple[tuple[frozenset[str], ...], ...] = tuple(
     tuple(frozenset(group.split()) for group in layer)
     for layer in (
         ("_gpu_probe", "_pip_shim", "_probe", "_undo_log", "_verify"),
-        ("errors", "version", "state"),
+        ("errors", "version", "trust", "state"),
         ("processes",),
         ("builds evidence labels metadata_labels publishers releases wheel_names",),
         ("arguments pip_options requests",),
@@ -29,8 +29,8 @@ LAYERS: tuple[tuple[frozenset[str], ...], ...] = tuple(
         ("compatibility rules ranking nearest",),
         ("outcome", "choice"),
         ("net",),  # the one adapter that the others may use
-        ("sources", "inspection", "pip pip_failures pins layout", "verify"),
-        ("transaction",),
+        ("sources", "inspection", "pip pip_failures pins layout looking planned", "verify"),
+        ("transaction restoring",),
         ("attempts primary",),
         ("install", "questions"),
         ("report tables", "asking", "manual"),

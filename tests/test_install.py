@@ -31,11 +31,20 @@ FOREIGN_TAG = "cp36-cp36m-linux_x86_64"
 class Scene:
     """One venv with a stand-in torch, one server, one fallbacks.toml that names the server's wheels."""
 
-    def __init__(self, folder: Path, server: Server, environ: Mapping[str, str], torch: str | None, pip: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        server: Server,
+        environ: Mapping[str, str],
+        torch: str | None,
+        pip: str,
+        *,
+        python: str | None = None,
+    ) -> None:
         self.folder = folder
         self.server = server
         self.environ = dict(environ)
-        self.python = make_venv(folder / "venv", pip=pip)
+        self.python = make_venv(folder / "venv", python=python, pip=pip)
         self.site = site_packages(self.python)
         self.prefix = self.python.parent.parent
         if torch is not None:
@@ -129,6 +138,28 @@ def test_what_works_at_once_is_pips_own_install(scene: Scene) -> None:
     assert scene.outcome()["installed"]["verified"] == "imports"
 
 
+def test_the_same_command_again_fetches_nothing_again(scene: Scene) -> None:
+    asked = scene.wheel("+cu12torch2.7cxx11abiFALSE", foreign=True)
+    works = scene.wheel("+cu126torch2.7")
+    scene.catalog(works)
+    for _ in range(2):
+        assert scene.install(scene.server.url_of(asked)).code == 0
+    assert len(scene.server.requests_of("/v/" + works.name)) == 1
+    assert scene.outcome()["status"] == "fallback"
+    assert scene.outcome()["installed"]["sha256"] == sha256(works)
+    assert scene.outcome()["changed"] == []
+
+
+def test_a_build_that_was_damaged_on_disk_is_brought_anew(scene: Scene) -> None:
+    works = scene.wheel("+cu126torch2.7")
+    scene.catalog(works)
+    assert scene.install("flash-attn").code == 0
+    (scene.site / "flash_attn" / "__init__.py").write_text("raise ImportError('half a file')\n")
+    done = scene.install("flash-attn")
+    assert done.code == 0, done.said
+    assert scene.label() == "+cu126torch2.7"
+
+
 def test_a_wheel_that_is_gone_is_replaced_by_the_next(scene: Scene) -> None:
     gone = scene.server.url_of("/v/" + f"flash_attn-2.8.3+cu12torch2.7cxx11abiTRUE-{native_tag(scene.python)}.whl")
     also_gone = gone.replace("2.8.3", "2.8.2")
@@ -138,6 +169,18 @@ def test_a_wheel_that_is_gone_is_replaced_by_the_next(scene: Scene) -> None:
     assert done.code == 0, done.said
     assert scene.outcome()["requests"][0]["primary"]["cause"] == "not-found"
     assert [attempt["stage"] for attempt in scene.outcome()["attempts"]] == ["fetch", "verify"]
+
+
+def test_a_page_instead_of_a_wheel_leads_to_another_build_with_a_pip_that_names_nothing(
+    tmp_path: Path, server: Server, environ: dict[str, str]
+) -> None:
+    scene = Scene(tmp_path, server, environ, "2.7.1+cu126", "20.3.4", python="3.9")
+    page = server.folder / f"flash_attn-2.8.3+cu126torch2.7-{native_tag(scene.python)}.whl"
+    page.write_text("<!doctype html><title>Sign in</title>")
+    scene.catalog(scene.wheel("+cu126torch2.7", version="2.8.2"))
+    done = scene.install(server.url_of(page))
+    assert done.code == 0, done.said
+    assert scene.outcome()["requests"][0]["primary"]["cause"] == "corrupt"
 
 
 def test_nothing_fits_names_every_reason_and_changes_nothing(scene: Scene) -> None:
@@ -200,7 +243,7 @@ def test_a_bare_name_that_no_index_has_is_found_in_the_catalog(scene: Scene) -> 
     done = scene.install("flash-attn")
     assert done.code == 0, done.said
     assert scene.outcome()["installed"]["version"] == "2.8.3"
-    assert "no-matching-distribution" in done.stderr
+    assert "pip itself found no build" in done.stderr
 
 
 def test_a_specifier_is_a_condition(scene: Scene) -> None:
@@ -539,6 +582,114 @@ def test_stopped_in_the_middle_everything_is_as_before(scene: Scene, signal_numb
         assert changes(before, tree(scene.prefix)) != []
         assert "as it was before that run" in run_pipfallback(["env"], python=scene.python, env=scene.environ).stderr
     assert changes(before, tree(scene.prefix)) == []
+
+
+def test_own_options_may_stand_before_the_command(scene: Scene) -> None:
+    works = scene.wheel("+cu126torch2.7")
+    scene.catalog(works)
+    options = [
+        "--fallbacks",
+        str(scene.folder / "builds.toml"),
+        "--trust-level",
+        "vendor",
+        "--python",
+        str(scene.python),
+    ]
+    done = run_pipfallback([*options, "install", "--no-index", "flash-attn"], env=scene.environ)
+    assert done.code == 0, done.said
+    assert scene.label() == "+cu126torch2.7"
+
+
+def test_a_requirement_that_is_meant_for_another_environment_is_passed_over_as_pip_does(scene: Scene) -> None:
+    asked = scene.wheel("+cu12torch2.7cxx11abiTRUE", foreign=True)
+    scene.catalog(scene.wheel("+cu126torch2.7"))
+    before = tree(scene.prefix)
+    done = scene.install(f"flash-attn @ {scene.server.url_of(asked)} ; python_version < '3'")
+    assert done.code == 0, done.said
+    assert "Ignoring flash-attn" in done.stdout
+    assert changes(before, tree(scene.prefix)) == []
+
+
+def test_an_outcome_that_cannot_be_written_is_told_before_anything_changes(scene: Scene) -> None:
+    scene.catalog(scene.wheel("+cu126torch2.7"))
+    before = tree(scene.prefix)
+    done = scene.install("flash-attn", "--outcome", scene.folder / "no-such-folder" / "o.json")
+    assert done.code == 2, done.said
+    assert done.stderr.startswith("error: --outcome ")
+    assert changes(before, tree(scene.prefix)) == []
+
+
+def test_what_another_requirement_lacks_is_no_fault_of_the_build(scene: Scene) -> None:
+    links = scene.folder / "links"
+    make_wheel(links, "needy", "1.0", files={"needy.py": ""}, requires=("nowhere-to-be-found",))
+    scene.catalog(*(scene.wheel("+cu126torch2.7", version=f"2.8.{number}") for number in range(3)))
+    before = tree(scene.prefix)
+    done = scene.install("--find-links", links, "needy", "flash-attn")
+    assert done.code == 1, done.said
+    assert "No matching distribution found for nowhere-to-be-found" in done.stderr
+    assert done.stderr.count("pipfallback: trying") <= 1
+    assert "hint:" not in done.stderr
+    assert changes(before, tree(scene.prefix)) == []
+
+
+def test_constraints_of_the_user_that_contradict_the_request_are_pips_to_tell(scene: Scene) -> None:
+    scene.catalog(scene.wheel("+cu126torch2.7"))
+    links = scene.folder / "links"
+    make_wheel(links, NAME, "2.8.3", tag=native_tag(scene.python), files=WORKS)
+    (scene.folder / "constraints.txt").write_text("flash-attn==1.0\n")
+    done = scene.install("--find-links", links, "-c", scene.folder / "constraints.txt", "flash-attn==2.8.3")
+    assert done.code == 1
+    assert "trying" not in done.stderr, done.said
+
+
+def test_sources_of_a_known_package_are_not_built_unless_that_is_allowed(scene: Scene) -> None:
+    works = scene.wheel("+cu126torch2.7")
+    scene.catalog(works)
+    sources = scene.server.folder / "flash_attn-2.8.3.tar.gz"
+    sources.write_bytes(b"never looked at")
+    done = scene.install(scene.server.url_of(sources))
+    assert done.code == 0, done.said
+    assert "--allow-build" in done.stderr
+    assert not scene.server.requests_of("/" + sources.name)
+    assert scene.label() == "+cu126torch2.7"
+
+
+def test_a_working_build_stays_where_the_one_asked_for_does_not_work(scene: Scene) -> None:
+    works = scene.wheel("+cu126torch2.7", folder="a")
+    broken = scene.wheel("+cu12torch2.7cxx11abiTRUE", broken=True, folder="b")
+    assert scene.pip("install", "--no-index", works).code == 0
+    scene.catalog()
+    before = tree(scene.prefix)
+    done = scene.install(scene.server.url_of(broken))
+    assert done.code == 0, done.said
+    assert "stays as it was, and imports" in done.stderr
+    assert changes(before, tree(scene.prefix)) == []
+
+
+def test_a_password_in_a_url_that_pip_quotes_stays_out_of_our_files(scene: Scene) -> None:
+    scene.catalog()
+    url = scene.server.url.replace("http://", "http://alice:s3cret@")
+    done = scene.install(f"{url}/gone/flash_attn-2.8.3+cu126torch2.7-{native_tag(scene.python)}.whl?token=hidden1")
+    assert done.code == 1
+    outcome = (scene.folder / "outcome.json").read_text()
+    assert "s3cret" not in outcome
+    assert "hidden1" not in outcome
+
+
+def test_the_same_request_twice_is_told_once(scene: Scene) -> None:
+    scene.catalog(scene.wheel("+cu126torch2.7"))
+    done = scene.install("flash-attn", "flash-attn")
+    assert done.code == 0, done.said
+    assert done.stderr.count("pipfallback: installed") == 1
+    assert len(scene.outcome()["requests"]) == 1
+
+
+def test_an_active_environment_that_is_gone_is_an_error(scene: Scene) -> None:
+    scene.catalog()
+    gone = str(scene.folder / "gone")
+    done = run_pipfallback(["install", "--no-index", "flash-attn"], env={**scene.environ, "VIRTUAL_ENV": gone})
+    assert done.code == 1
+    assert done.stderr.startswith(f"error: VIRTUAL_ENV names {gone}, which holds no interpreter")
 
 
 def test_a_file_that_is_not_there_is_an_error_of_the_user(scene: Scene) -> None:

@@ -9,7 +9,7 @@ import pytest
 from packaging.specifiers import SpecifierSet
 
 from pipfallback.arguments import parse
-from pipfallback.builds import Candidate, Trust, read_build
+from pipfallback.builds import Candidate, read_build
 from pipfallback.choice import asked_candidate, policy_of, without_asked
 from pipfallback.compatibility import Decision, Policy, judge
 from pipfallback.environment import Environment
@@ -17,6 +17,7 @@ from pipfallback.errors import NothingFitsError, NothingWorksError
 from pipfallback.outcome import Attempt, Change, InstalledNow, Outcome, Primary, RequestOutcome
 from pipfallback.report import error_json, examples, failure, nothing_fits, outcome_json, summary
 from pipfallback.requests import read_request
+from pipfallback.trust import Trust
 
 HERE = Environment.from_json(
     {

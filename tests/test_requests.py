@@ -9,7 +9,7 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from lib.wheels import make_wheel
-from pipfallback.requests import Request, RequestError, check_reachable, read_request, without_credentials
+from pipfallback.requests import Request, RequestError, check_reachable, read_request, redacted, without_credentials
 
 WHEEL = "flash_attn-2.8.3+cu12torch2.7cxx11abiFALSE-cp310-cp310-linux_x86_64.whl"
 RELEASE = "https://github.com/Dao-AILab/flash-attention/releases/download/v2.8.3"
@@ -69,7 +69,6 @@ def test_name_and_url_with_extras_and_marker() -> None:
         "git+https://github.com/Dao-AILab/flash-attention.git#subdirectory=csrc&egg=x",
         "git+ssh://git@github.com/Dao-AILab/flash-attention.git",
         "git+file:///src/flash-attention",
-        "https://host/flash_attn-2.8.3.tar.gz",
         "https://host/main.zip",
     ],
 )
@@ -94,10 +93,40 @@ def test_a_path_with_extras(tmp_path: Path) -> None:
     assert (request.extras, request.location) == (("dev", "test"), f"{tmp_path}/{WHEEL}")
 
 
-@pytest.mark.parametrize("path", ["./flash_attn-2.8.3.tar.gz", "./project", ".", "..", "./project[extra]"])
+@pytest.mark.parametrize("path", ["./main.zip", "./project", ".", "..", "./project[extra]"])
 def test_a_path_that_is_no_wheel_has_no_name(path: str) -> None:
     request = read_request(path)
     assert (request.name, request.is_wheel, request.is_local) == (None, False, True)
+
+
+@pytest.mark.parametrize("place", ["https://host/", "./"])
+def test_a_source_archive_tells_its_project_but_is_no_wheel(place: str) -> None:
+    request = read_request(f"{place}flash_attn-2.8.3.tar.gz")
+    assert (request.name, str(request.version), request.is_wheel, request.is_source) == (
+        "flash-attn",
+        "2.8.3",
+        False,
+        True,
+    )
+
+
+def test_a_scheme_that_nobody_asks_for_is_told() -> None:
+    with pytest.raises(RequestError, match="htp://"):
+        read_request(f"htp://host/{WHEEL}")
+    with pytest.raises(RequestError, match="port cannot be read") as caught:
+        read_request(f"http://user:secret@host:99999/{WHEEL}")
+    assert "secret" not in str(caught.value)
+
+
+def test_a_marker_is_kept() -> None:
+    assert (
+        str(read_request(f"flash-attn @ https://host/{WHEEL} ; python_version < '3'").marker) == 'python_version < "3"'
+    )
+
+
+def test_secrets_are_taken_out_of_the_words_of_others() -> None:
+    said = "404 for url: https://user:pw@host/a.whl?token=abc&x=1&X-Amz-Signature=def, see https://u@h/"
+    assert redacted(said) == "404 for url: https://host/a.whl?token=***&x=1&X-Amz-Signature=***, see https://h/"
 
 
 def test_a_wheel_whose_name_is_none_is_left_to_pip() -> None:
@@ -113,12 +142,15 @@ def test_what_is_no_requirement_is_left_to_pip(text: str) -> None:
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("http://[::1/x.whl", "http://[::1/x.whl is not a URL: its host cannot be read"),
+        ("http://[::1/x.whl", "http://[::1/x.whl is not a URL: its host or port cannot be read"),
         ("https:///x.whl", "https:///x.whl is not a URL: it names no host"),
         ("flash-attn @ https:///x.whl", "flash-attn @ https:///x.whl is not a URL: it names no host"),
         ("https://user:secret@/x.whl", "https:///x.whl is not a URL: it names no host"),
-        ("https://user:secret@[::1/x.whl", "https://[::1/x.whl is not a URL: its host cannot be read"),
-        ("https://user:secret@ho\u2100st/x.whl", "https://ho\u2100st/x.whl is not a URL: its host cannot be read"),
+        ("https://user:secret@[::1/x.whl", "https://[::1/x.whl is not a URL: its host or port cannot be read"),
+        (
+            "https://user:secret@ho\u2100st/x.whl",
+            "https://ho\u2100st/x.whl is not a URL: its host or port cannot be read",
+        ),
     ],
 )
 def test_a_broken_url_is_told_without_its_password(url: str, message: str) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from pipfallback import catalog_reader, sources
-from pipfallback.builds import LabelHints, Trust
+from pipfallback.builds import LabelHints
 from pipfallback.catalog import Package, Source
+from pipfallback.trust import Trust
 
 WHEEL = "https://example.org/files/wobbly-1.0+cu12torch2.7-cp310-cp310-linux_x86_64.whl"
 OTHER = "https://example.org/files/wobbly-2.0-py3-none-any.whl"

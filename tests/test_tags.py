@@ -10,16 +10,18 @@ import pytest
 from packaging.tags import Tag
 
 from lib.venvs import make_venv
+from pipfallback.arguments import parse
 from pipfallback.environment import probe
+from pipfallback.looking import seen_by
 from pipfallback.tags import platform_tags, tags_for
 
 PYTHONS = ("3.8", "3.9", "3.10", "3.11", "3.12", "3.13")
 
 
-def tags_of_pip(python: Path, environ: dict[str, str]) -> list[str]:
+def tags_of_pip(python: Path, environ: dict[str, str], *options: str) -> list[str]:
     """What ``pip debug --verbose`` lists as compatible, in its order."""
     done = subprocess.run(
-        [python, "-m", "pip", "debug", "--verbose"], env=environ, capture_output=True, text=True, check=True
+        [python, "-m", "pip", "debug", "--verbose", *options], env=environ, capture_output=True, text=True, check=True
     )
     listed = done.stdout[done.stdout.index("Compatible tags:") :].splitlines()
     count = int(re.sub(r"\D", "", listed[0]))
@@ -106,3 +108,41 @@ def test_pypy_has_the_abi_of_its_extensions() -> None:
 def test_platforms_begin_with_the_best(platform: str, level: dict[str, str], expected: list[str]) -> None:
     found = list(platform_tags(platform, **level))
     assert found[: len(expected)] == expected
+
+
+CROSS = (
+    ("--python-version", "3.12"),
+    ("--python-version", "37"),
+    ("--python-version", "3"),
+    ("--platform", "manylinux2014_aarch64", "--python-version", "3.12"),
+    ("--platform", "manylinux2014_x86_64", "--platform", "manylinux_2_28_x86_64", "--platform", "linux_x86_64"),
+    ("--platform", "win_amd64", "--python-version", "3.10.4", "--implementation", "cp", "--abi", "cp310"),
+    ("--platform", "manylinux2010_i686"),
+    ("--implementation", "py", "--abi", "none"),
+    ("--implementation", "pp", "--python-version", "3.9", "--abi", "pypy39_pp73"),
+    ("--platform", "any", "--implementation", "py", "--python-version", "3.8", "--abi", "none"),
+)
+
+
+MACOS = ("--platform", "macosx_14_0_arm64", "--python-version", "310", "--abi", "cp310", "--abi", "abi3")
+
+
+@pytest.mark.parametrize(
+    ("python", "pip", "cases"),
+    [
+        ("3.8", "20.3.4", CROSS),  # it knows nothing of universal2 below macOS 11
+        ("3.11", "23.2.1", (*CROSS, MACOS)),
+        ("3.13", "25.0.1", (*CROSS, MACOS)),
+        ("3.11", "26.3", (*CROSS, MACOS)),
+    ],
+    ids=["20.3.4", "23.2.1", "25.0.1", "26.3"],
+)
+def test_pips_options_for_another_platform_give_pips_tags(
+    python: str, pip: str, cases: tuple[tuple[str, ...], ...], tmp_path: Path, environ: dict[str, str]
+) -> None:
+    interpreter = make_venv(tmp_path / "venv", python, pip=pip)
+    environment, installation = probe(interpreter)
+    for options in cases:
+        command = parse(["install", "--target", "x", *options], {})
+        found = list(map(str, seen_by(command, environment, installation).tags))
+        assert found == list(dict.fromkeys(tags_of_pip(interpreter, environ, *options))), options

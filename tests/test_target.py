@@ -74,8 +74,10 @@ def test_the_active_environment_is_the_target(venv: Path, tmp_path: Path) -> Non
     assert find_target(None, both).executable == expected
 
 
-def test_an_environment_that_is_gone_does_not_count(tmp_path: Path) -> None:
-    assert find_target(None, {"VIRTUAL_ENV": str(tmp_path / "gone")}) == Target(executable=sys.executable)
+def test_an_active_environment_that_is_gone_is_not_passed_over_in_silence(tmp_path: Path) -> None:
+    with pytest.raises(TargetError, match="holds no interpreter"):
+        find_target(None, {"VIRTUAL_ENV": str(tmp_path / "gone")})
+    assert find_target(None, {"CONDA_PREFIX": str(tmp_path)}) == Target(executable=sys.executable)
     assert find_target(None, {"VIRTUAL_ENV": ""}) == Target(executable=sys.executable)
 
 

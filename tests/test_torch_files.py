@@ -6,13 +6,16 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import pytest
 
 from lib.extensions import has_compiler, shared_library
-from lib.venvs import make_venv
+from lib.venvs import make_venv, site_packages
 from pipfallback.environment import probe
 from pipfallback.machine import Torch
 from pipfallback.torch_files import cuda_of_requires, read_torch, torch_of_metadata
@@ -222,3 +225,36 @@ def test_a_real_torch_says_of_itself_what_was_read(tmp_path: Path) -> None:
     assert environment.torch is not None
     assert [environment.torch.version, environment.torch.cuda, environment.torch.cxx11_abi] == json.loads(said)
     assert environment.torch.cpu
+
+
+@pytest.mark.slow
+def test_the_files_of_a_real_cuda_build_say_what_it_is(tmp_path: Path) -> None:
+    wheel = wheel_on_this_machine("torch==2.14.1", tmp_path)
+    python = make_venv(tmp_path / "venv", "3.11")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        wanted = ("torch/__init__.py", "torch/version.py", "torch/lib/libc10.so", "/TorchConfig.cmake", "/METADATA")
+        archive.extractall(site_packages(python), [name for name in names if name.endswith(wanted)])
+    environment, installation = probe(python)
+    assert environment.torch == Torch(version="2.14.1+cu130", cuda="13.0", cxx11_abi=True)
+    assert environment.installed is not None
+    assert environment.installed["torch"] == "2.14.1"
+    (distribution,) = (found for found in installation.distributions if found.name == "torch")
+    metadata = Path(distribution.path, "METADATA").read_text().partition("\n\n")[0]
+    requires = [line.partition(": ")[2] for line in metadata.splitlines() if line.startswith("Requires-Dist:")]
+    planned = torch_of_metadata(distribution.version, requires, platform="linux_x86_64")
+    assert planned == Torch(version="2.14.1", cuda="13.0")
+
+
+def wheel_on_this_machine(requirement: str, folder: Path) -> Path:
+    """The wheel for Python 3.11 that pip would take, where it lies on a disk; it is too big to fetch."""
+    if sys.version_info[:2] != (3, 11):
+        pytest.skip("the wheel is for Python 3.11")
+    report = folder / "report.json"
+    options = ["--quiet", "--dry-run", "--no-deps", "--ignore-installed", "--only-binary=:all:", "--report", report]
+    command = [sys.executable, "-m", "pip", "install", "--use-feature=fast-deps", *options, requirement]
+    done = subprocess.run(command, env=OWN_ENVIRON, capture_output=True, text=True, check=False)
+    url = json.loads(report.read_text())["install"][0]["download_info"]["url"] if done.returncode == 0 else ""
+    if not url.startswith("file:"):
+        pytest.skip(f"{requirement} does not lie on this machine")
+    return Path(url2pathname(urlsplit(url).path))

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
+import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
-from lib.trees import tree
+from lib.program import run_pipfallback
+from lib.trees import changes, tree
 from lib.venvs import make_venv, site_packages
 from lib.wheels import make_wheel
 from pipfallback import transaction
-from pipfallback.errors import NotRestoredError
+from pipfallback.errors import NotRestoredError, PipfallbackError
 from pipfallback.pip import Pip
-from pipfallback.state import state_folder
+from pipfallback.state import state_folder, transactions
 from pipfallback.transaction import Transaction, begin, recover
 
 PIPS = ("20.3.4", "23.2.1", "26.3")
@@ -183,23 +188,6 @@ def test_a_run_that_is_alive_is_left_alone(newest: Path, tmp_path: Path, told: l
     change.commit()
 
 
-def test_an_undo_that_was_interrupted_goes_on_where_it_was(newest: Path, tmp_path: Path, told: list[str]) -> None:
-    assert install(newest, package(tmp_path, "1.0")) == 0
-    before = tree(newest.parent.parent)
-    change = begun(newest, told)
-    assert install(newest, package(tmp_path, "2.0"), change=change) == 0
-    journal = next((state_folder() / "transactions").glob("*/journal"))
-    half = len(journal.read_bytes().splitlines()) // 2
-    for _ in range(half):  # what an interrupted undo has done: the last entries, one by one
-        lines = journal.read_bytes().splitlines(keepends=True)
-        transaction._undo_entry(json.loads(lines[-1]))
-        journal.write_bytes(b"".join(lines[:-1]))
-    transaction._undo_entry(json.loads(journal.read_bytes().splitlines()[-1]))  # done, but not yet noted
-    change.undo()
-    change.close()
-    assert tree(newest.parent.parent) == before
-
-
 def test_a_line_that_was_cut_short_is_no_change(newest: Path, tmp_path: Path, told: list[str]) -> None:
     before = tree(newest.parent.parent)
     change = begun(newest, told)
@@ -212,16 +200,56 @@ def test_a_line_that_was_cut_short_is_no_change(newest: Path, tmp_path: Path, to
     assert tree(newest.parent.parent) == before
 
 
-def test_what_cannot_be_put_back_names_the_old_files_and_the_way(newest: Path, told: list[str]) -> None:
+def test_what_cannot_be_put_back_names_the_old_files_and_the_commands_that_finish_it(
+    newest: Path, tmp_path: Path, told: list[str], environ: dict[str, str]
+) -> None:
+    assert install(newest, package(tmp_path, "1.0")) == 0
+    before = tree(newest.parent.parent)
     change = begun(newest, told)
-    journal = next(iter((state_folder() / "transactions").iterdir())) / "journal"
-    journal.write_text('{"op": "created", "path": "/proc/self/mem"}\n')
+    assert install(newest, package(tmp_path, "2.0"), change=change) == 0
+    stash = Path(str(change.recording["stash"]))
+    stash.rename(tmp_path / "away")
+    after = tree(newest.parent.parent)
     with pytest.raises(NotRestoredError) as caught:
         change.undo()
     assert caught.value.exit_code == 70
-    assert any(".pipfallback-" in detail for detail in caught.value.details)
-    journal.write_text("")
-    change.close()
+    assert f"the old files are in {stash}" in caught.value.details
+    assert tree(newest.parent.parent) == after, "nothing is touched"
+    change._lock.release()
+    environ["XDG_STATE_HOME"] = str(tmp_path / "state")
+    finish = caught.value.hints[0].partition("finish with: pipfallback ")[2].split()
+    refused = run_pipfallback(finish, python=newest, env=environ)
+    assert refused.code == 70, refused.said
+    assert f"the old files are in {stash}" in refused.stderr
+    (tmp_path / "away").rename(stash)
+    assert run_pipfallback(finish, python=newest, env=environ).code == 0
+    assert tree(newest.parent.parent) == before
+    assert transactions() == ()
+
+
+def test_old_files_that_are_lost_can_be_given_up(newest: Path, tmp_path: Path, told: list[str]) -> None:
+    assert install(newest, package(tmp_path, "1.0")) == 0
+    change = begun(newest, told)
+    assert install(newest, package(tmp_path, "2.0"), change=change) == 0
+    shutil.rmtree(str(change.recording["stash"]))
+    with pytest.raises(NotRestoredError) as caught:
+        change.undo()
+    command = caught.value.hints[1].partition("give up the old files: ")[2]
+    subprocess.run(command, shell=True, check=True)  # noqa: S602  (as a user would)
+    change._lock.release()
+    recover(told.append)
+    assert told == []
+
+
+def test_an_environment_that_is_gone_needs_no_way_back(newest: Path, tmp_path: Path, told: list[str]) -> None:
+    assert install(newest, package(tmp_path, "1.0")) == 0
+    change = begun(newest, told)
+    assert install(newest, package(tmp_path, "2.0"), change=change) == 0
+    change._lock.release()
+    shutil.rmtree(newest.parent.parent)
+    recover(told.append)
+    assert told == [f"an interrupted run had changed {newest.parent.parent}, which is gone"]
+    assert transactions() == ()
 
 
 def test_a_second_run_waits_and_says_so(newest: Path, told: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,8 +271,133 @@ def test_a_second_run_waits_and_says_so(newest: Path, told: list[str], monkeypat
 
 
 def test_environments_do_not_wait_for_each_other(tmp_path: Path, told: list[str]) -> None:
-    one, two = (begin(str(tmp_path / name), site_packages=str(tmp_path), roots=[], tell=told.append) for name in "ab")
+    one, two = (begin(str(tmp_path), site_packages=str(tmp_path / name), roots=[], tell=told.append) for name in "ab")
     one.commit()
     two.commit()
     assert told == []
-    assert all(isinstance(lock, FileLock) for lock in (one._lock, two._lock))
+
+
+HOLD = (
+    "import os, signal, sys\n"
+    "from pipfallback.pip import Pip\n"
+    "from pipfallback.transaction import begin\n"
+    "prefix, site, python, wheel = sys.argv[1:]\n"
+    "change = begin(prefix, site_packages=site, roots=[prefix], tell=print)\n"
+    "Pip(executable=python).run(['install', '-q', '--no-index', wheel], change)\n"
+    "print('changed', flush=True)\n"
+    "sys.stdin.read()\n"
+)
+
+
+def test_who_waited_for_a_run_that_is_killed_first_puts_back_what_that_left(
+    newest: Path, tmp_path: Path, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transaction, "_PATIENCE", 0.1)
+    before = tree(newest.parent.parent)
+    arguments = [str(newest.parent.parent), str(site_packages(newest)), str(newest), str(package(tmp_path, "1.0"))]
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == "changed\n"
+        killer = threading.Timer(1, first.kill)
+        killer.start()
+        change = begun(newest, told)
+        killer.join()
+    assert tree(newest.parent.parent) == before
+    assert [line.partition(" ")[0] for line in told] == ["waiting", "an"]
+    change.commit()
+
+
+def test_a_pip_that_outlived_its_pipfallback_is_waited_for(
+    newest: Path, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transaction, "_PATIENCE", 0.1)
+    change = begun(newest, told)
+    code = (
+        "import fcntl, sys, time\n"
+        "file = open(sys.argv[1], 'w')\n"
+        "fcntl.flock(file, fcntl.LOCK_EX)\n"
+        "print('held', flush=True)\n"
+        "time.sleep(1)\n"
+        "open(sys.argv[2], 'w').close()\n"
+    )
+    late = site_packages(newest) / "late.py"
+    with change.changing() as log:
+        log.before_writing(late)
+    alive = str(change.recording["alive"])
+    with subprocess.Popen([sys.executable, "-c", code, alive, str(late)], stdout=subprocess.PIPE, text=True) as pip:
+        assert pip.stdout is not None
+        assert pip.stdout.readline() == "held\n"
+        change.undo()
+    change.close()
+    assert told == [f"waiting for a pip that still changes {newest.parent.parent}"]
+    assert not late.exists()
+
+
+def test_what_pip_started_and_left_behind_is_ended_before_the_way_back(newest: Path, told: list[str]) -> None:
+    change = begun(newest, told)
+    environ = {**os.environ, "_PIPFALLBACK_ALIVE": str(change.recording["alive"])}
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], env=environ) as left:
+        change.undo()
+        assert left.wait(timeout=10) == -signal.SIGTERM
+    change.close()
+
+
+def lose_power(change: Transaction, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run is gone, and of its journal all that was not synced; the machine has started again."""
+    folder = Path(str(change.recording["journal"])).parent
+    lines = (folder / "journal").read_bytes().splitlines(keepends=True)
+    while lines and json.loads(lines[-1])["op"] in {"created", "mark"}:
+        lines.pop()
+    (folder / "journal").write_bytes(b"".join(lines))
+    header = json.loads((folder / "transaction.json").read_text())
+    (folder / "transaction.json").write_text(json.dumps({**header, "boot": "another"}))
+    change._lock.release()
+    now = time.time() + 1
+    monkeypatch.setattr(transaction, "_boot_time", lambda: now)
+
+
+@pytest.mark.parametrize("older", [None, "1.0"])
+def test_after_a_power_loss_everything_is_as_before(
+    newest: Path, tmp_path: Path, told: list[str], older: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if older:
+        assert install(newest, package(tmp_path, older)) == 0
+    before = tree(newest.parent.parent)
+    change = begun(newest, told)
+    assert install(newest, package(tmp_path, "2.0", commands={"tool": "pkg:V"}), change=change) == 0
+    assert tree(newest.parent.parent) != before
+    lose_power(change, monkeypatch)
+    recover(told.append)
+    assert changes(before, tree(newest.parent.parent)) == []
+    assert transactions() == ()
+
+
+def test_a_state_folder_that_cannot_be_written_is_replaced_by_one_that_is_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "theirs").mkdir()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / f"pipfallback-{os.getuid()}").symlink_to(tmp_path / "theirs")
+    folder = state_folder()
+    assert folder == tmp_path / f"pipfallback-{os.getuid()}-2"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    (folder / "transactions" / "x").mkdir(parents=True)
+    assert transactions() == (folder / "transactions" / "x",)
+
+
+def test_a_state_folder_without_space_is_an_error_before_anything_changes(
+    newest: Path, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(transaction, "_write_durably", full)
+    with pytest.raises(PipfallbackError, match="No space left"):
+        begun(newest, told)
+    monkeypatch.undo()
+    monkeypatch.setenv("XDG_STATE_HOME", str(state_folder().parent))
+    begun(newest, told).commit()  # the lock is free

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pipfallback.builds import Build, Candidate, LabelHints, Metadata, Trust, read_build, with_metadata
+    from pipfallback.builds import Build, Candidate, LabelHints, Metadata, read_build, with_metadata
     from pipfallback.catalog import Catalog, Package, Source
     from pipfallback.catalog_reader import load as load_catalog
     from pipfallback.compatibility import Decision, Mismatch, Policy, judge, judge_all
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pipfallback.nearest import what_would_change
     from pipfallback.ranking import Wish, rank
     from pipfallback.sources import candidates
+    from pipfallback.trust import Trust
     from pipfallback.version import __version__
     from pipfallback.wheel_names import UnreadableFilenameError
 
@@ -56,7 +57,7 @@ __all__ = [
 
 # Loaded when they are asked for: a command that is only passed on to pip pays for none of them.
 _HOMES = {
-    "builds": ("Build", "Candidate", "LabelHints", "Metadata", "Trust", "read_build", "with_metadata"),
+    "builds": ("Build", "Candidate", "LabelHints", "Metadata", "read_build", "with_metadata"),
     "catalog": ("Catalog", "Package", "Source"),
     "compatibility": ("Decision", "Mismatch", "Policy", "judge", "judge_all"),
     "environment": ("Driver", "Environment", "Gpu", "Python", "Torch", "probe"),
@@ -64,6 +65,7 @@ _HOMES = {
     "nearest": ("what_would_change",),
     "ranking": ("Wish", "rank"),
     "sources": ("candidates",),
+    "trust": ("Trust",),
     "version": ("__version__",),
     "wheel_names": ("UnreadableFilenameError",),
 }

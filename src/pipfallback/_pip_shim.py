@@ -3,7 +3,7 @@
 Standard library only, Python 3.8 and newer. Called as ``python _pip_shim.py CONFIG [pip's words]``. pip keeps the user's
 own terminal and streams; nothing of its internals is imported by name. CONFIG is a JSON file:
 
-    {"channel": FILE, "parent": PID, "pip": PATH or null, "undo": {"journal": F, "stash": D, "roots": [...]} or null}
+    {"channel": FILE, "parent": PID, "pip": PATH or null, "undo": {"journal": F, "stash": D, "roots": [...], "alive": F} or null}
 
 ``pip``: a folder or wheel that holds a pip to use where the interpreter has none. The channel gets one JSON line for
 each record that pip logs as a warning or worse, with the chain of exceptions that led to it.
@@ -27,7 +27,16 @@ from typing import Any, Dict, List, Optional
 
 # With -qqq pip drops its ERROR records before a handler sees them, and tells of an index that is down only at DEBUG; so
 # these loggers are lowered (a level on the whole of pip would decide whether build output is shown). Same names in pip 20.3 to 26.3.
-_LOWERED = ("pip._internal.cli.base_command", "pip._internal.commands.install", "pip._internal.index.collector")
+_LOWERED = (
+    "pip._internal.cli.base_command",
+    "pip._internal.commands.install",
+    "pip._internal.index.collector",
+    "pip._internal.resolution.resolvelib.factory",
+)
+
+
+# What matters although it is no warning: an index that is down, and which requirements contradict each other.
+_TELLING = ("Could not fetch URL", "The conflict is caused by")
 
 
 class Channel(logging.Handler):
@@ -41,7 +50,7 @@ class Channel(logging.Handler):
         """Write one record; one that cannot be written must not disturb pip."""
         try:
             message = record.getMessage()
-            if record.levelno < logging.WARNING and not message.startswith("Could not fetch URL"):
+            if record.levelno < logging.WARNING and not message.lstrip().startswith(_TELLING):
                 return
             line = {"level": record.levelname, "message": message, "exception": _chain(sys.exc_info()[1])}
             self._file.write(json.dumps(line, default=str) + "\n")
@@ -114,14 +123,34 @@ class PipFinder:
         return None
 
 
-def die_with_parent(parent: int) -> None:
-    """End with pipfallback: a pip that outlives it would go on changing what the next run puts back (Linux)."""
-    if sys.platform != "linux":
-        return
-    import ctypes  # 8 ms that only this needs
-    import signal
+def hold(alive: str) -> int:
+    """Lock the file ``alive`` as long as this process runs: a later run waits for that lock before it puts things back.
 
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG, prctl(2)
+    Each child of pip is marked by an environment variable, so that it can be found.
+    """
+    os.environ["_PIPFALLBACK_ALIVE"] = alive
+    file = os.open(alive, os.O_RDWR | os.O_CREAT, 0o600)
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX)
+    return file
+
+
+def die_with_parent(parent: int) -> None:
+    """End with pipfallback: a pip that outlives it would go on changing what the next run puts back.
+
+    Only Linux has a signal for it; elsewhere the next run waits (``hold``).
+    """
+    if sys.platform == "linux":
+        import ctypes  # 8 ms that only this needs
+        import signal
+
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG, prctl(2)
     if os.getppid() != parent:
         sys.exit(1)
 
@@ -136,6 +165,8 @@ def main() -> None:
     """Read the configuration, hang on the handlers, become ``python -m pip``."""
     with open(sys.argv.pop(1), encoding="utf-8") as file:
         config = json.load(file)
+    if config["undo"]:
+        hold(config["undo"]["alive"])
     die_with_parent(config["parent"])
     channel = Channel(config["channel"])
     logging.getLogger("pip").addHandler(channel)

@@ -194,7 +194,8 @@ def _torch_folders() -> list[str]:
 def _distributions() -> Iterator[dict[str, Any]]:
     """What is installed, the first of each name on sys.path as pip and Python take it.
 
-    Read by hand: importing importlib.metadata takes 50 ms and its parser 1 ms a distribution (measured), this 0.1 ms.
+    Read by hand: importlib.metadata takes 12 to 33 ms to import and 0.6 ms a distribution, this 0.1 ms (measured,
+    Python 3.8 to 3.13 with up to 103 distributions; benchmarks/probe.py measures the whole).
     """
     seen = set()
     for entry in dict.fromkeys(sys.path):

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from pipfallback import pip_options
-from pipfallback.builds import Trust
 from pipfallback.errors import UsageError
+from pipfallback.trust import Trust
 
 ItemKind: TypeAlias = Literal["command", "option", "requirement", "end"]
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 from pipfallback.arguments import CommandLine, parse
 from pipfallback.declared import declare, describe
-from pipfallback.environment import Environment, probe
+from pipfallback.environment import Environment, Installation, probe
 from pipfallback.errors import EnvironmentDescriptionError, UsageError
+from pipfallback.planned import foresee
+from pipfallback.requests import read_request
 from pipfallback.target import find_target
 
 # The options that describe another machine (DESIGN 7), with what they take.
@@ -26,6 +28,17 @@ _DESCRIBING = {
     "driver-cuda": "12.8",
     "gpu": "8.9[,9.0]",
 }
+# With one of these the torch of this machine is not asked about.
+_OTHER_TORCH = frozenset({"torch", "cuda", "cxx11-abi", "python-version", "platform", "glibc"})
+# pip's options that say where it looks, for a plan in which pip brings torch (pip install --help, "Package Index Options").
+_PIPS = {
+    ("-i", "--index-url"): "URL",
+    ("--extra-index-url",): "URL",
+    ("--no-index",): None,
+    ("-f", "--find-links"): "URL",
+    ("-c", "--constraint"): "FILE",
+    ("--trusted-host",): "HOST",
+}
 _ARGUMENTS = {"plan": "REQUIREMENT", "explain": "WHEEL", "env": None}
 _ABOUT = {
     "plan": "What would be tried for a requirement, in order, and why the rest not. Changes nothing.",
@@ -36,7 +49,10 @@ _ABOUT = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """One ``plan``, ``explain`` or ``env``. ``described`` are the values of the options that name another machine."""
+    """One ``plan``, ``explain`` or ``env``.
+
+    ``described`` are the values of the options that name another machine, ``pips`` the words of pip's own options.
+    """
 
     command: CommandLine
     arguments: tuple[str, ...]
@@ -44,6 +60,21 @@ class Question:
     everything: bool
     environment: str | None
     described: Mapping[str, str]
+    pips: tuple[str, ...] = ()
+
+    def divided(self, managed: Collection[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The arguments that are judged, and those that pip alone would install with them (``plan torch flash-attn``).
+
+        Where no argument is managed, all are judged: then it is told that none is known. So they are for another
+        machine, for which pip is not asked what it would install.
+        """
+        if self.environment is not None or not _OTHER_TORCH.isdisjoint(self.described):
+            return self.arguments, ()
+        requests = [read_request(argument) for argument in self.arguments]
+        if not any(request.name in managed for request in requests):
+            return self.arguments, ()
+        pips = tuple(request.text for request in requests if request.name not in managed)
+        return tuple(text for text in self.arguments if text not in pips), pips
 
 
 class _Parser(argparse.ArgumentParser):
@@ -69,21 +100,61 @@ def read(command: str, words: Sequence[str], environ: Mapping[str, str]) -> Ques
         everything=said.all,
         environment=said.environment,
         described=described,
+        pips=tuple(_pips_words(said)) if command == "plan" else (),
     )
 
 
-def environment_of(question: Question, environ: Mapping[str, str]) -> Environment:
+def environment_of(
+    question: Question,
+    environ: Mapping[str, str],
+    *,
+    managed: Collection[str] = (),
+    tell: Callable[[str], None] | None = None,
+) -> Environment:
     """The environment to judge against: this machine's, changed by what was declared, or the one described.
 
+    Where pip would bring torch together with what is ``managed``, that torch counts. ``tell`` takes lines about that and
+    about a target that a user may not take for granted.
     Raises TargetError, EnvironmentDescriptionError.
     """
     if question.environment is not None:
         base = Environment.from_json(_json_file(question.environment))
     else:
         target = find_target(question.command.own.python, environ)
-        base = declare(probe(target.executable)[0], environ, gpu=question.command.own.gpu)
+        if target.reason and tell is not None:
+            tell(target.reason)
+        environment, installation = probe(target.executable)
+        environment = _planned(question, environment, installation, managed, tell)
+        base = declare(environment, environ, gpu=question.command.own.gpu)
     named = {name.replace("-", "_"): value for name, value in question.described.items()}
     return describe(base, **named)
+
+
+def _planned(
+    question: Question,
+    environment: Environment,
+    installation: Installation,
+    managed: Collection[str],
+    tell: Callable[[str], None] | None,
+) -> Environment:
+    """With the torch that pip would install for the other arguments."""
+    _, others = question.divided(managed)
+    if not others:
+        return environment
+    seen = foresee(parse(["install", *question.pips, *others], {}), environment=environment, installation=installation)
+    if tell is not None and (line := seen.in_words()):
+        tell(line)
+    return seen.environment
+
+
+def _pips_words(said: argparse.Namespace) -> Iterator[str]:
+    """pip's options again as words."""
+    for spellings in _PIPS:
+        value = getattr(said, spellings[-1][2:].replace("-", "_"))
+        if value is True:
+            yield spellings[-1]
+        for each in value or () if isinstance(value, list) else ():
+            yield from (spellings[-1], each)
 
 
 def _parser(command: str) -> argparse.ArgumentParser:
@@ -104,6 +175,13 @@ def _parser(command: str) -> argparse.ArgumentParser:
     )
     for name, example in _DESCRIBING.items():
         about.add_argument(f"--{name}", metavar=example)
+    if command == "plan":
+        where = parser.add_argument_group("where pip looks for the other requirements, which may bring torch")
+        for spellings, value in _PIPS.items():
+            if value is None:
+                where.add_argument(*spellings, action="store_true")
+            else:
+                where.add_argument(*spellings, action="append", metavar=value)
     return parser
 
 

@@ -11,27 +11,24 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from pipfallback import pins
-from pipfallback.arguments import CommandLine, Item
+from pipfallback.arguments import REQUIREMENT_OPTIONS, CommandLine, Item
 from pipfallback.builds import Candidate, Metadata, with_metadata
 from pipfallback.catalog import Package
 from pipfallback.compatibility import Policy, judge
 from pipfallback.environment import Environment
 from pipfallback.errors import PipfallbackError
-from pipfallback.inspection.wheel import InvalidWheelError, contradiction, read_metadata
+from pipfallback.inspection.wheel import InvalidWheelError, contradiction, parse_metadata, read_metadata
 from pipfallback.installed import Installed, installed_in, write_direct_url
 from pipfallback.layout import Layout
 from pipfallback.net.download import Downloader, Fetched, FetchFailure
 from pipfallback.outcome import Attempt, Stage
-from pipfallback.pip import Pip
-from pipfallback.pip_failures import Failure
-from pipfallback.requests import Request
+from pipfallback.pip import Pip, PipRun
+from pipfallback.requests import Request, without_credentials
 from pipfallback.transaction import Transaction
 from pipfallback.verify import Verdict, verify
 
 # Requirements and what belongs to them; the candidate alone is installed without any.
-_REQUIREMENT_OPTIONS = frozenset({
-    "--requirement", "--editable", "--group", "--requirements-from-script", "--constraint", "--build-constraint",
-})  # fmt: skip
+_ABOUT_REQUIREMENTS = REQUIREMENT_OPTIONS | {"--constraint", "--build-constraint"}
 # They contradict "exactly this wheel, nothing else", or say it already.
 _NOT_FOR_ONE = frozenset({
     "--upgrade", "--upgrade-strategy", "--force-reinstall", "--ignore-installed", "--no-deps", "--only-deps",
@@ -45,12 +42,19 @@ class _AttemptFailed(Exception):  # noqa: N818  (it is no error: it ends one att
     """One stage did not succeed. ``fetch`` and ``pip`` hold what failed there."""
 
     def __init__(
-        self, stage: Stage, error: str, *, fetch: FetchFailure | None = None, pip: Failure | None = None
+        self,
+        stage: Stage,
+        error: str,
+        *,
+        fetch: FetchFailure | None = None,
+        pip: PipRun | None = None,
+        about: frozenset[str] = frozenset(),
     ) -> None:
         super().__init__(error)
         self.stage: Stage = stage
         self.fetch = fetch
         self.pip = pip
+        self.about = about
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,18 +89,22 @@ class Success:
     """What an attempt left installed. ``verdict`` is None where verification was not wanted."""
 
     installed: Installed
-    sha256: str
+    sha256: str | None
     verdict: Verdict | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried:
-    """An attempt that is over: what it left, or what failed in the download or in pip."""
+    """An attempt that is over: what it left, or what failed in the download or in pip.
+
+    ``about``: the names of the build and of what it requires, where pip failed.
+    """
 
     attempt: Attempt
     success: Success | None = None
     fetch: FetchFailure | None = None
-    pip: Failure | None = None
+    pip: PipRun | None = None
+    about: frozenset[str] = frozenset()
 
 
 def try_candidate(
@@ -108,35 +116,72 @@ def try_candidate(
     command: CommandLine,
     settled: Mapping[str, str],
     dropped: frozenset[str],
+    reuse: bool,
     place: Workplace,
 ) -> Tried:
     """Install one candidate in place of ``request`` and verify it; undo it where any stage fails.
 
     ``settled``: other requirements of the command (text -> pinned form) that already have their build in place;
-    ``dropped``: requirements to leave out, since they wait for theirs.
+    ``dropped``: requirements to leave out, since they wait for theirs; ``reuse``: where this very file is installed
+    already, it need not be fetched again.
     """
     started = time.monotonic()
     point = place.transaction.savepoint()
     try:
-        fetched = _fetch(candidate, place.downloader)
-        metadata = _inspect(candidate, fetched, policy, place.environment)
         before = place.installed()
-        _pip_alone(command, fetched, place)
-        installed = _in_place(place, request, candidate)
-        if "://" in candidate.location and not candidate.location.startswith("file:"):
-            with place.transaction.changing() as log:
-                write_direct_url(installed, candidate.location, fetched.sha256, log)
-        pinned = {**settled, request.text: request.pinned(installed.version)}
-        _pip_rest(command, pinned=pinned, dropped=dropped, before=before, metadata=metadata, place=place)
-        verdict = _verify(package, installed, command.own.verify, command.own.verify_timeout, place)
+        there = _there_already(candidate, before) if reuse else None
+        new = there or _bring(candidate, request, policy, command, place)
+        pinned = {**settled, request.text: request.pinned(new.installed.version)}
+        _pip_rest(command, pinned=pinned, dropped=dropped, before=before, metadata=new.metadata, place=place)
+        verdict = _verify(package, new.installed, command.own.verify, command.own.verify_timeout, place)
     except _AttemptFailed as failed:
         place.transaction.undo(point)
-        attempt = _attempt(candidate, failed.stage, started, str(failed))
-        return Tried(attempt=attempt, fetch=failed.fetch, pip=failed.pip)
+        attempt = replace(
+            _attempt(candidate, failed.stage, started, str(failed)),
+            unreachable=failed.fetch is not None and failed.fetch.cause in {"unreachable", "timeout"},
+        )
+        return Tried(attempt=attempt, fetch=failed.fetch, pip=failed.pip, about=failed.about)
     return Tried(
         attempt=_attempt(candidate, "verify", started, None),
-        success=Success(installed=installed, sha256=fetched.sha256, verdict=verdict),
+        success=Success(installed=new.installed, sha256=new.sha256, verdict=verdict),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _InPlace:
+    """A candidate that is installed, not verified yet."""
+
+    installed: Installed
+    sha256: str | None
+    metadata: Metadata
+
+
+def _there_already(candidate: Candidate, installed: Mapping[str, Installed]) -> _InPlace | None:
+    """The candidate where an earlier run has installed this very file: its URL and hash stand beside it (PEP 610)."""
+    there = installed.get(candidate.build.name)
+    origin = (there.direct_url or {}) if there is not None else {}
+    if there is None or origin.get("url") != without_credentials(candidate.location):
+        return None
+    sha256 = origin.get("archive_info", {}).get("hashes", {}).get("sha256")
+    if candidate.sha256 not in {None, sha256}:
+        return None
+    try:
+        metadata = parse_metadata((there.info / "METADATA").read_bytes())
+    except (OSError, InvalidWheelError):
+        return None
+    return _InPlace(installed=there, sha256=sha256, metadata=metadata)
+
+
+def _bring(candidate: Candidate, request: Request, policy: Policy, command: CommandLine, place: Workplace) -> _InPlace:
+    """Fetch the candidate, look into it, install it alone, and note its true origin."""
+    fetched = _fetch(candidate, place.downloader)
+    metadata = _inspect(candidate, fetched, policy, place.environment)
+    _pip_alone(command, fetched, metadata, place)
+    installed = _in_place(place, request, candidate)
+    if "://" in candidate.location and not candidate.location.startswith("file:"):
+        with place.transaction.changing() as log:
+            write_direct_url(installed, candidate.location, fetched.sha256, log)
+    return _InPlace(installed=installed, sha256=fetched.sha256, metadata=metadata)
 
 
 def _attempt(candidate: Candidate, stage: Stage, started: float, error: str | None) -> Attempt:
@@ -166,20 +211,22 @@ def _inspect(candidate: Candidate, fetched: Fetched, policy: Policy, environment
     return metadata
 
 
-def _pip_alone(command: CommandLine, fetched: Fetched, place: Workplace) -> None:
+def _pip_alone(command: CommandLine, fetched: Fetched, metadata: Metadata, place: Workplace) -> None:
     """Only the candidate, whatever is installed: pip compares metadata versions, so it must be forced."""
+    # pip would take a build away from the environment itself to put this one into a --prefix or --root.
+    whatever_is_there = "--ignore-installed" if place.layout.separate else "--force-reinstall"
 
     def change(item: Item) -> Sequence[str] | None:
         if item.kind == "command":
-            return (*item.words, "--force-reinstall", "--no-deps")
-        if item.kind in {"requirement", "end"} or item.name in _REQUIREMENT_OPTIONS | _NOT_FOR_ONE:
+            return (*item.words, whatever_is_there, "--no-deps")
+        if item.kind in {"requirement", "end"} or item.name in _ABOUT_REQUIREMENTS | _NOT_FOR_ONE:
             return ()
         return None
 
     # With --target pip leaves what is there alone, and warns, unless it may upgrade it.
     replacing = ("--upgrade",) if command.has("--target") else ()
     link = f"{fetched.path.absolute().as_uri()}#sha256={fetched.sha256}"
-    _run(place, (*command.replaced(change), *replacing, link))
+    _run(place, (*command.replaced(change), *replacing, link), metadata)
 
 
 def _pip_rest(
@@ -194,7 +241,7 @@ def _pip_rest(
     """The user's command with the candidate in place: what is missing comes in, what is installed stays."""
     with_dependencies = not command.has("--no-deps")
     missing = _missing(metadata, place.installed()) if place.layout.separate and with_dependencies else ()
-    others = [item for item in command.items if _is_wanted(item) and item.value not in {*pinned, *dropped}]
+    others = [item for item in command.wanted if item.value not in {*pinned, *dropped}]
     if not (others or missing or (with_dependencies and not place.layout.separate)):
         return
     named = {_name_of(text) for text in (*pinned.values(), *(item.value or "" for item in command.requirements))}
@@ -202,7 +249,7 @@ def _pip_rest(
     extra = (*pins.constraints(before, fixed, place.scratch / "pins.txt"), *missing)
     # pip does not look into a separate folder for what is installed, and would fetch it again.
     in_place = dict.fromkeys(pinned, ()) if place.layout.separate else {text: (pin,) for text, pin in pinned.items()}
-    _run(place, _rest(command, in_place=in_place, dropped=dropped, extra=extra))
+    _run(place, _rest(command, in_place=in_place, dropped=dropped, extra=extra), metadata)
     if changes := pins.moved(before, place.installed(), fixed):
         raise _AttemptFailed("pip", f"pip changed {', '.join(changes)}")
 
@@ -224,14 +271,11 @@ def _rest(
     return command.replaced(change)
 
 
-def _is_wanted(item: Item) -> bool:
-    """Whether the item asks for something to be installed."""
-    return item.kind == "requirement" or (item.name in _REQUIREMENT_OPTIONS and "constraint" not in item.name)
-
-
 def _missing(metadata: Metadata, installed: Mapping[str, Installed]) -> tuple[str, ...]:
-    wanted = [each for each in metadata.requires if each.marker is None or each.marker.evaluate({"extra": ""})]
-    return tuple(str(each) for each in wanted if canonicalize_name(each.name) not in installed)
+    """What a separate folder lacks. Markers are pip's to judge, in the target; torch comes only where it is named."""
+    wanted = [each for each in metadata.requires if "extra" not in str(each.marker or "")]
+    there = {*installed, *pins.TORCH_FAMILY}
+    return tuple(str(each) for each in wanted if canonicalize_name(each.name) not in there)
 
 
 def _name_of(text: str) -> str:
@@ -241,10 +285,11 @@ def _name_of(text: str) -> str:
         return text
 
 
-def _run(place: Workplace, words: Sequence[str]) -> None:
+def _run(place: Workplace, words: Sequence[str], metadata: Metadata) -> None:
     run = place.pip.run(words, place.transaction)
     if run.failure is not None:
-        raise _AttemptFailed("pip", run.failure.message, pip=run.failure)
+        about = {canonicalize_name(name) for name in (metadata.name, *(each.name for each in metadata.requires))}
+        raise _AttemptFailed("pip", run.failure.message, pip=run, about=frozenset(about))
 
 
 def _in_place(place: Workplace, request: Request, candidate: Candidate) -> Installed:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from enum import Enum
 from functools import lru_cache
 from typing import Literal
 
@@ -21,6 +20,7 @@ from pipfallback.evidence import Evidence, first_accelerator, named_kind, versio
 from pipfallback.labels import CPU, NO_LABEL, Accelerator, Label, TorchDigits, read_label, torch_from_digits
 from pipfallback.metadata_labels import read_pins, without_extras
 from pipfallback.publishers import published_cxx11_abi
+from pipfallback.trust import Trust
 from pipfallback.wheel_names import (
     UnreadableFilenameError,
     read_project,
@@ -36,7 +36,6 @@ __all__ = [
     "LabelHints",
     "Metadata",
     "TorchRule",
-    "Trust",
     "UnreadableFilenameError",
     "read_build",
     "with_metadata",
@@ -45,26 +44,14 @@ __all__ = [
 TorchRule = Literal["series", "exact", "minimum"]
 
 
-class Trust(Enum):
-    """Who made a build, most trusted first (DESIGN 6)."""
-
-    OFFICIAL = "official"
-    VENDOR = "vendor"
-    COMMUNITY = "community"
-
-    @property
-    def rank(self) -> int:
-        """0 for the most trusted."""
-        return list(Trust).index(self)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
     """One wheel file and what it was built for. None is unknown.
 
     ``torch``, ``cuda``, ``rocm`` are version strings as precise as the build states them ("2.7", "2.7.1", "12",
     "12.4"). ``torch_rule``: "series" (the same minor release), "exact" (this patch, as METADATA pins it), "minimum"
-    (this or any newer: stable ABI or "andhigher"). ``cpu`` is True for a build that says that it is CPU-only.
+    (this or any newer: stable ABI or "andhigher"). ``vague_torch``: its name or folder speaks of a torch that cannot
+    be read, or not without its Python tag; only then is a ``torch`` of None no sign that it needs none. ``cpu`` is True for a build that says that it is CPU-only.
     ``accelerator`` names one that is neither CUDA nor ROCm nor CPU ("xpu", "metal", "vulkan", "musa", "ascend"), with
     ``accelerator_version`` where stated; or "cuda" or "rocm" where the build says that it is for it, but no version.
     ``cxx11_abi`` is what the build is taken to be where that is a fact (a publisher whose labels are facts, a known
@@ -81,6 +68,7 @@ class Build:
     tags: frozenset[Tag]
     torch: str | None = None
     torch_rule: TorchRule = "series"
+    vague_torch: bool = False
     cuda: str | None = None
     rocm: str | None = None
     cpu: bool = False
@@ -193,6 +181,7 @@ def _shared(beginning: str, platform: str, folder: str, hints: LabelHints) -> _S
         build_number=project.build_number,
         tags=frozenset(),
         torch_rule=_torch_rule(project.name, evidence),
+        vague_torch=evidence.vague_torch,
         cuda=evidence.cuda,
         rocm=version_for(runs_on, "rocm"),
         cpu=runs_on == CPU,
@@ -267,6 +256,7 @@ def with_metadata(build: Build, metadata: Metadata) -> Build:
         build,
         torch=torch,
         torch_rule=rule,
+        vague_torch=build.vague_torch or label.vague_torch,
         cxx11_abi_label=label.cxx11_abi if build.cxx11_abi_label is None else build.cxx11_abi_label,
         archs=build.archs or label.archs,
         requires_python=metadata.requires_python,

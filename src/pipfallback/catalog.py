@@ -9,7 +9,8 @@ from typing import Literal
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
-from pipfallback.builds import NO_HINTS, LabelHints, Trust
+from pipfallback.builds import NO_HINTS, LabelHints
+from pipfallback.trust import Trust
 
 SourceKind = Literal["url", "pattern", "github", "huggingface", "links", "index", "sdist"]
 

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipfallback.builds import Trust
 from pipfallback.catalog import Catalog, Package, Source
 from pipfallback.catalog_files import Layer, layers
 from pipfallback.catalog_tables import PackageTable, read_packages
 from pipfallback.errors import CatalogError
 from pipfallback.toml_document import Document, Mistake
+from pipfallback.trust import Trust
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,12 +12,13 @@ from urllib.parse import urlsplit
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
-from pipfallback.builds import NO_HINTS, LabelHints, Trust
+from pipfallback.builds import NO_HINTS, LabelHints
 from pipfallback.catalog import MatrixRow, Source, SourceKind
 from pipfallback.catalog_hints import HINT_KEYS, read_hints
 from pipfallback.catalog_matrix import SharedMatrix, placeholders, read_matrix, read_shared, stray_brace
 from pipfallback.toml_document import Document, nearest, shown
 from pipfallback.toml_lines import KeyPath
+from pipfallback.trust import Trust
 
 SCHEMA = 1
 KINDS: tuple[SourceKind, ...] = get_args(SourceKind)

@@ -8,12 +8,13 @@ from urllib.parse import parse_qs, urlsplit
 from packaging.specifiers import SpecifierSet
 
 from pipfallback.arguments import CommandLine
-from pipfallback.builds import Build, Candidate, Trust, UnreadableFilenameError, read_build
+from pipfallback.builds import Build, Candidate, UnreadableFilenameError, read_build
 from pipfallback.catalog import Package
 from pipfallback.compatibility import Decision, Mismatch, Policy, judge, judge_all
 from pipfallback.environment import Environment
 from pipfallback.ranking import Wish, rank
 from pipfallback.requests import Request, without_credentials
+from pipfallback.trust import Trust
 
 _TAG_RULES = frozenset({"python-tag", "abi-tag", "platform-tag"})
 

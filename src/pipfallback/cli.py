@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, NoReturn
 
-from pipfallback import manual, pip_options
+from pipfallback import manual
 from pipfallback.errors import EXIT_FAILED, EXIT_INTERRUPTED, PipfallbackError, UsageError
 from pipfallback.version import __version__
 
@@ -36,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code. Errors are told here, never as a traceback for what a user can cause."""
     words = list(sys.argv[1:] if argv is None else argv)
     signal.signal(signal.SIGTERM, _terminated)
+    _open_closed_streams()
     try:
         code = _run(words)
         sys.stdout.flush()  # here, where a reader that has gone is no trouble
@@ -46,10 +47,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         _tell("interrupted; everything is as it was before")
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # the reader of our output has gone: nothing is left to tell it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
+        return EXIT_FAILED
+    except OSError as error:  # a full disk, a folder that cannot be written
+        _drop_output()
+        _show_error(PipfallbackError(str(error)), as_json=False)
         return EXIT_FAILED
     else:
         return code
+
+
+def _open_closed_streams() -> None:
+    """A program that was started with a closed stream (``>&-``) writes into the void, not into a traceback."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123  (for as long as we run)
+
+
+def _drop_output() -> None:
+    """Let what is left in standard output's buffer go: the interpreter would fail over it once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _terminated(number: int, _: FrameType | None) -> NoReturn:
@@ -64,25 +81,12 @@ def _run(words: list[str]) -> int:
     if words[0] in {"-V", "--version"}:
         print(f"pipfallback {__version__} from {Path(__file__).parent} (python {sys.version.split()[0]})")
         return 0
-    command = _command_of(words)
+    command = _parse(words).command
     if command == "install":
         return _install(words)
     if command in {"plan", "explain", "env"}:
         return _ask(command, words)
     return _become_pip(words)
-
-
-def _command_of(words: Sequence[str]) -> str | None:
-    """The first word that is no option and no option's value."""
-    skip = False
-    for word in words:
-        if skip:
-            skip = False
-        elif word in pip_options.TAKES_VALUE:
-            skip = True
-        elif not word.startswith("-"):
-            return word
-    return None
 
 
 def _parse(words: Sequence[str]) -> CommandLine:
@@ -167,11 +171,9 @@ def _load_catalog(files: Sequence[str]) -> Catalog:
 
 def _look(executable: str, command: CommandLine) -> tuple[Environment, Installation]:
     """The target as it is, with what the user declared about the machine that will run it."""
-    from pipfallback.declared import declare
-    from pipfallback.environment import probe
+    from pipfallback.looking import look
 
-    environment, installation = probe(executable)
-    return declare(environment, os.environ, gpu=command.own.gpu, driver_cuda=command.own.driver_cuda), installation
+    return look(executable, command, os.environ)
 
 
 def _install_wheel(command: CommandLine, requests: Sequence[Request]) -> int:
@@ -203,6 +205,10 @@ def _install_managed(command: CommandLine, requests: tuple[Request, ...]) -> int
 
     for request in requests:
         check_reachable(request)
+    if command.own.outcome:
+        _check_writable(command.own.outcome)
+    if command.own.installer == "uv":
+        raise UsageError("--installer uv: this version installs with pip only")
     catalog = _load_catalog(command.own.fallbacks)
     _finish_interrupted_runs()
     job = _job(command, requests, catalog)
@@ -213,6 +219,7 @@ def _install_managed(command: CommandLine, requests: tuple[Request, ...]) -> int
 
 def _job(command: CommandLine, requests: tuple[Request, ...], catalog: Catalog) -> Job:
     from pipfallback.install import Job
+    from pipfallback.looking import applies
     from pipfallback.pip import pip_for
     from pipfallback.primary import Managed
     from pipfallback.sources import candidates
@@ -230,7 +237,11 @@ def _job(command: CommandLine, requests: tuple[Request, ...], catalog: Catalog) 
     return Job(
         command=command,
         requests=requests,
-        managed=tuple(managed(request) for request in requests if request.name in catalog.packages),
+        managed=tuple(
+            managed(request)
+            for request in {each.text: each for each in requests}.values()
+            if request.name in catalog.packages and applies(request, environment)
+        ),
         environment=environment,
         installation=installation,
         pip=pip_for(installation, environment.python.version),
@@ -259,9 +270,16 @@ def _report(outcome: Outcome, job: Job) -> None:
         job.tell(line)
 
 
+def _check_writable(name: str) -> None:
+    """Refuse a file that cannot be written before anything is changed."""
+    folder = Path(name).absolute().parent
+    if not folder.is_dir() or Path(name).is_dir() or not os.access(folder, os.W_OK):
+        raise UsageError(f"--outcome {name}: no file can be written there")
+
+
 def _write_json(name: str, document: object) -> None:
     try:
-        Path(name).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        Path(name).write_text(json.dumps(document) + "\n", encoding="utf-8")
     except OSError as error:
         raise UsageError(f"--outcome {name}: {error.strerror}") from None
 
@@ -271,11 +289,12 @@ def _ask(command: str, words: Sequence[str]) -> int:
 
     question = asking.read(command, words, os.environ)
     _finish_interrupted_runs()
-    environment = asking.environment_of(question, os.environ)
     if command == "env":
+        environment = asking.environment_of(question, os.environ, tell=_tell)
         _show(question.json, environment.to_json(), lambda tables: [tables.environment_table(environment)])
         return 0
     catalog = _load_catalog(question.command.own.fallbacks)
+    environment = asking.environment_of(question, os.environ, managed=catalog.packages, tell=_tell)
     answer = _explain if command == "explain" else _plan
     return answer(question, catalog, environment)
 
@@ -294,7 +313,8 @@ def _plan(question: Question, catalog: Catalog, environment: Environment) -> int
     from pipfallback import report
     from pipfallback.questions import plan
 
-    plans = [plan(argument, catalog, environment, question.command) for argument in question.arguments]
+    judged, _ = question.divided(catalog.packages)
+    plans = [plan(argument, catalog, environment, question.command) for argument in judged]
     document = report.decisions_json(report.decision_json(each) for plan in plans for each in plan.decisions)
     empty = [each for each in plans if not any(decision.accepted for decision in each.decisions)]
     # Where nothing fits, the error below tells all that a short table would.

@@ -13,10 +13,12 @@ from typing import Literal
 
 from packaging.tags import Tag
 
-from pipfallback.builds import Build, Candidate, Trust
+from pipfallback.builds import Build, Candidate
 from pipfallback.environment import Environment
+from pipfallback.releases import series_beside
 from pipfallback.rules import cuda, gpu, request, tags, torch
 from pipfallback.rules.values import Finding, Mismatch, Policy, Rule, Setting
+from pipfallback.trust import Trust
 
 __all__ = ["Decision", "Grade", "Mismatch", "Nearness", "Policy", "decide", "judge", "judge_all"]
 
@@ -157,6 +159,8 @@ def _facts(build: Build) -> tuple[object, ...]:
     return (
         build.torch,
         build.torch_rule,
+        build.vague_torch,
+        series_beside(build.name, build.version),
         build.cuda,
         build.rocm,
         build.cpu,

@@ -6,16 +6,16 @@ Options come first, then pipfallback's own variables, then those that people hav
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from packaging.version import Version
 
-from pipfallback.environment import Environment, tags_of
+from pipfallback.environment import Environment, tags_of, with_torch
 from pipfallback.environment_json import compute_capability, major_minor, platform_name, python_version
 from pipfallback.errors import EnvironmentDescriptionError
-from pipfallback.machine import Driver, Gpu, Python
+from pipfallback.machine import Driver, Gpu, Python, Torch
 from pipfallback.releases import driver_cuda as cuda_of_driver
 from pipfallback.tags import linux_level
 from pipfallback.torch_files import minor_of, torch_of_metadata
@@ -54,15 +54,14 @@ def declare(
     Raises EnvironmentDescriptionError for unreadable values of pipfallback's own; others' are left alone.
     """
     values = _Values()
-    for by, text in (("--gpu", gpu), ("PIPFALLBACK_GPU", environ.get("PIPFALLBACK_GPU"))):
+    for by, text in _said("gpu", gpu, environ):
         if (gpus := values.read(by, text, read_gpus, _GPU_FORM)) is not None:
             environment = _changed(environment, "gpus", by=by, gpus=gpus)
             break
     else:
         if not environment.gpus and (listed := _arch_list(environ.get("TORCH_CUDA_ARCH_LIST", ""))):
             environment = _changed(environment, "gpus", by="TORCH_CUDA_ARCH_LIST", origin="assumed", gpus=listed)
-    own = ("--driver-cuda", driver_cuda), ("PIPFALLBACK_DRIVER_CUDA", environ.get("PIPFALLBACK_DRIVER_CUDA"))
-    for by, text in own:
+    for by, text in _said("driver-cuda", driver_cuda, environ):
         if (newest := values.read(by, text, major_minor, _CUDA_FORM)) is not None:
             environment = _changed(environment, "driver", by=by, driver=Driver(cuda=newest))
             break
@@ -112,6 +111,14 @@ def read_gpus(text: str) -> tuple[Gpu, ...]:
     if not words:
         raise ValueError(text)
     return tuple(Gpu(compute_capability=compute_capability(word)) for word in dict.fromkeys(words))
+
+
+def _said(option: str, value: str | None, environ: Mapping[str, str]) -> Iterator[tuple[str, str | None]]:
+    """An option and its variable with their values; ``value`` may have come from the variable."""
+    variable = "PIPFALLBACK_" + option.replace("-", "_").upper()
+    if value != environ.get(variable):
+        yield f"--{option}", value
+    yield variable, environ.get(variable)
 
 
 class _Values:
@@ -179,6 +186,13 @@ def _described_python(
         machine, level, musl = linux_level(there)
         if machine is not None and level is None and musl is None:
             level, musl = base.glibc, base.musl
+        else:
+            keys = dict.fromkeys(("glibc", "musl"), "--platform")
+            environment = replace(
+                environment,
+                origins={**environment.origins, **dict.fromkeys(keys, "declared")},
+                declared_by={**environment.declared_by, **keys},
+            )
         there = there if machine is None else f"linux_{machine}"
         environment = _changed(environment, "platform", by="--platform", platform=there, glibc=level, musl=musl)
     if level := values.read("--glibc", glibc, major_minor, 'a version such as "2.35"'):
@@ -197,9 +211,9 @@ def _described_torch(
     environment: Environment, values: _Values, *, torch: str | None, cuda: str | None, cxx11_abi: str | None
 ) -> Environment:
     if torch == _NONE:
-        environment = _changed(environment, "torch", by="--torch", torch=None, installed=None)
+        environment = _other_torch(environment, None)
     elif named := values.read("--torch", torch, Version, 'a version such as "2.7.1" (PEP 440)'):
-        environment = _changed(environment, "torch", by="--torch", torch=torch_of_metadata(str(named)), installed=None)
+        environment = _other_torch(environment, torch_of_metadata(str(named)))
     version = values.read("--cuda", cuda, _cuda, f"{_CUDA_FORM} or none")
     if version is not None and environment.torch is None:
         return _changed(environment, "toolkit", by="--cuda", cuda_toolkit=None if version == _NONE else version)
@@ -211,6 +225,11 @@ def _described_torch(
     if abi is not None and there is not None:
         return _changed(environment, "torch.cxx11_abi", by="--cxx11-abi", torch=replace(there, cxx11_abi=abi))
     return environment
+
+
+def _other_torch(environment: Environment, torch: Torch | None) -> Environment:
+    other = with_torch(replace(environment, installed=None), torch, origin="declared")
+    return replace(other, declared_by={**other.declared_by, "torch": "--torch"})
 
 
 def _cuda(text: str) -> str:

@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from pipfallback.tags import linux_level, tags_for
 from pipfallback.toolkits import cuda_toolkit, rocm_toolkit
 from pipfallback.torch_files import read_torch
 
-__all__ = ["Distribution", "Driver", "Environment", "Gpu", "Installation", "Python", "Torch", "probe"]
+__all__ = ["Distribution", "Driver", "Environment", "Gpu", "Installation", "Python", "Torch", "probe", "with_torch"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +56,10 @@ class Environment:
     declared_by: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def to_json(self) -> dict[str, Any]:
-        """The JSON form of DESIGN 7, with ``toolkit`` where one is there. What is installed is not part of it."""
+        """The JSON form of DESIGN 7, with ``toolkit`` where one is there. What is installed is not part of it.
+
+        null says that there is none; a torch, driver or GPUs that are unknown are left out, as ``from_json`` reads it.
+        """
         form: dict[str, Any] = {
             "schema": SCHEMA,
             "python": {
@@ -75,7 +78,8 @@ class Environment:
         }
         if self.cuda_toolkit or self.rocm_toolkit:
             form["toolkit"] = {"cuda": self.cuda_toolkit, "rocm": self.rocm_toolkit}
-        return form
+        unknown = [key for key in ("torch", "driver", "gpus") if self.origins.get(key) == "unknown" and not form[key]]
+        return {key: value for key, value in form.items() if key not in unknown}
 
     @classmethod
     def from_json(cls, data: object, *, base: Environment | None = None) -> Environment:
@@ -101,6 +105,22 @@ class Environment:
             rocm_toolkit=said.rocm_toolkit,
             origins={key: "declared" if key in said.given else "unknown" for key in KEYS},
         )
+
+
+def with_torch(environment: Environment, torch: Torch | None, *, origin: str) -> Environment:
+    """The environment with another torch; ``origin`` holds for all that is known of it (see Environment.origins)."""
+    origins = {key: value for key, value in environment.origins.items() if not key.startswith("torch")}
+    declared = {key: value for key, value in environment.declared_by.items() if not key.startswith("torch")}
+    facts = {"torch": origin} | dict.fromkeys(_unknown_of(torch), "unknown")
+    return replace(environment, torch=torch, origins={**origins, **facts}, declared_by=declared)
+
+
+def _unknown_of(torch: Torch | None) -> list[str]:
+    """The facts of a torch that were not learned, by their keys."""
+    if torch is None:
+        return []
+    abi = ["torch.cxx11_abi"] if torch.cxx11_abi is None else []
+    return abi if torch.cuda or torch.rocm or torch.cpu else [*abi, "torch.cuda"]
 
 
 def tags_of(python: Python, platform: str, *, glibc: str | None = None, musl: str | None = None) -> tuple[Tag, ...]:
@@ -234,12 +254,7 @@ def _environment(said: Mapping[str, Any], installation: Installation, devices: M
 
 def _unknown(torch: Torch | None, devices: Mapping[str, Any] | None) -> list[str]:
     """The facts that were asked for and not learned."""
-    unknown = [] if devices else ["driver", "gpus"]
-    if torch is not None and torch.cxx11_abi is None:
-        unknown.append("torch.cxx11_abi")
-    if torch is not None and not (torch.cuda or torch.rocm or torch.cpu):
-        unknown.append("torch.cuda")
-    return unknown
+    return [*([] if devices else ["driver", "gpus"]), *_unknown_of(torch)]
 
 
 def _tags(said: Mapping[str, Any]) -> tuple[Tag, ...]:

@@ -33,6 +33,7 @@ class Evidence:
     torch: str | None = None
     torch_minimum: bool = False
     open_digits: str | None = None
+    vague_torch: bool = False
     accelerator: Accelerator | None = None
     cxx11_abi: bool | None = None
     archs: tuple[str, ...] | None = None
@@ -87,6 +88,7 @@ def weigh(project: Project, folder: str, platform: str, stated: Label, digits: T
         torch=torch,
         torch_minimum=minimum,
         open_digits=unsettled,
+        vague_torch=unsettled is not None or any(one.vague_torch for one in (label, tag, place)),
         accelerator=accelerator,
         cxx11_abi=place.cxx11_abi if label.cxx11_abi is None else label.cxx11_abi,
         archs=label.archs or stated.archs or place.archs or post.archs,
@@ -194,6 +196,7 @@ def read_folder(folder: str) -> Label:
         torch=torch.torch,
         torch_digits=torch.torch_digits,
         torch_minimum=torch.torch_minimum,
+        vague_torch=any(label.vague_torch for label in labels),
         accelerator=first_accelerator(
             _folder_accelerator(part, inside_repository=index > start)
             for index, part in reversed(list(enumerate(components)))

@@ -15,12 +15,23 @@ from pipfallback.choice import asked_candidate, choose, policy_of, without_asked
 from pipfallback.compatibility import Decision
 from pipfallback.environment import Environment, Installation
 from pipfallback.installed import Installed
-from pipfallback.layout import layout_of
+from pipfallback.layout import cross_options, layout_of
 from pipfallback.net.download import Downloader
 from pipfallback.outcome import Attempt, Change, Ending, InstalledNow, Outcome, Primary, RequestOutcome, Verified
 from pipfallback.pip import Pip
 from pipfallback.pip_failures import Cause
-from pipfallback.primary import Managed, PipsWord, Tell, blamed, refused_beforehand, verdict_on, words_of_primary
+from pipfallback.planned import foresee
+from pipfallback.primary import (
+    Managed,
+    PipsWord,
+    Tell,
+    blamed,
+    refused_beforehand,
+    stands,
+    verdict_on,
+    words_of_ours,
+    words_of_primary,
+)
 from pipfallback.requests import Request, host_of
 from pipfallback.verify import Verdict
 
@@ -53,6 +64,9 @@ def install(job: Job) -> Outcome:
     In the end everything asked for works, or the environment is as it was. Raises NotRestoredError where it could not
     be put back; any other exception is raised after everything was.
     """
+    if cross_options(job.command) and job.command.own.verify:
+        job.tell("the command installs for another platform: what is installed is not imported")
+        job = replace(job, command=replace(job.command, own=replace(job.command.own, verify=False)))
     layout = layout_of(job.command, job.installation, job.environment.python.version)
     change = transaction.begin(
         job.installation.prefix, site_packages=layout.folders[0], roots=layout.roots, tell=job.tell
@@ -68,15 +82,15 @@ def install(job: Job) -> Outcome:
                 scratch=Path(scratch),
             )
             outcome = _Story(job, place).run()
+        if outcome.exit_code:
+            change.undo()
+            change.close()
+        else:
+            change.commit()
     except BaseException:
         change.undo()
         change.close()
         raise
-    if outcome.exit_code:
-        change.undo()
-        change.close()
-    else:
-        change.commit()
     return outcome
 
 
@@ -89,6 +103,7 @@ class _Story:
         self._before = place.installed()
         self._failed: dict[str, Primary] = {}
         self._settled: dict[str, str] = {}
+        self._stayed: set[str] = set()
         self._done: dict[str, RequestOutcome] = {}
 
     def run(self) -> Outcome:
@@ -99,10 +114,14 @@ class _Story:
                 return self._outcome("ok")
             if not self._job.command.own.fallback:
                 return self._outcome("no-fallback")
+            self._place.transaction.undo()
+            brings_torch = self._foresee()
             if self._job.command.has("--dry-run"):
                 return self._outcome(self._first_choices())
-            self._place.transaction.undo()
-            self._bring_torch()
+            if brings_torch:
+                if (ending := self._first_choices(announce=False)) != "ok":
+                    return self._outcome("ok" if self._as_written() else ending)
+                self._bring_torch()
             while (managed := self._next_waiting()) is not None:
                 ending = self._fall_back(managed)
                 if ending != "ok":
@@ -114,8 +133,9 @@ class _Story:
         return self._outcome("fallback-refused" if self._job.command.own.fail_on_fallback else "ok")
 
     def _primary(self) -> None:
+        job = self._job
         self._failed = refused_beforehand(
-            self._job.managed, self._place, tell=self._job.tell, say_as_pip=self._job.say_as_pip
+            job.command, job.managed, self._place, tell=job.tell, say_as_pip=job.say_as_pip
         )
         if self._failed:
             return
@@ -135,7 +155,7 @@ class _Story:
         """Verify what pip installed by itself; a request whose package does not work waits for another build."""
         for each in self._job.managed:
             text = each.request.text
-            if text in self._settled or text in self._failed:
+            if text in self._settled or text in self._failed or text in self._stayed:
                 continue
             primary, verdict = verdict_on(each, self._job.command, self._place, self._job.tell)
             if not primary.ok:
@@ -172,8 +192,28 @@ class _Story:
             self._job.command, self._job.requests, self._job.managed, self._place, hold_torch=hold_torch
         )
 
-    def _first_choices(self) -> Ending:
-        """For ``--dry-run``: what would be tried first for each request that pip itself cannot serve."""
+    def _foresee(self) -> bool:
+        """Judge by the torch that the rest of the command will bring; whether it brings one (or may)."""
+        job, place = self._job, self._place
+        wanted = [item for item in job.command.wanted if item.value not in self._failed]
+        named = any(request.name in pins.TORCH_FAMILY for request in job.requests)
+        fixed = "torch" in self._before and not named and not job.command.own.allow_torch_change
+        if not wanted or fixed:
+            return False
+        seen = foresee(
+            job.command,
+            environment=place.environment,
+            installation=job.installation,
+            without=self._failed,
+            extra=words_of_ours(job.command, job.requests, job.managed, place, hold_torch=False),
+        )
+        self._place = replace(place, environment=seen.environment)
+        if line := seen.in_words():
+            job.tell(line)
+        return seen.brings_torch
+
+    def _first_choices(self, *, announce: bool = True) -> Ending:
+        """What would be tried first for each request that pip itself cannot serve; told, if it is to be announced."""
         for each in self._job.managed:
             if each.request.text not in self._failed:
                 continue
@@ -187,13 +227,12 @@ class _Story:
             if not decisions or not decisions[0].accepted:
                 return "nothing-fits"
             candidate = decisions[0].candidate
-            self._job.tell(f"would try {candidate.build.filename}{_from(candidate)} first")
+            if announce:
+                self._job.tell(f"would try {candidate.build.filename}{_from(candidate)} first")
         return "ok"
 
     def _bring_torch(self) -> None:
-        """Where the command itself names torch, everything but the failed requests comes first: builds must fit it."""
-        if not any(request.name in pins.TORCH_FAMILY for request in self._job.requests):
-            return
+        """Everything but the failed requests comes first: builds must fit the torch that is there then."""
         words = self._job.command.replaced(
             lambda item: () if item.kind == "requirement" and item.value in self._failed else None
         )
@@ -213,7 +252,14 @@ class _Story:
         accepted = [decision for decision in decisions if decision.accepted]
         self._job.tell(_considered(managed, decisions, accepted))
         attempts: list[Attempt] = []
-        success = self._try_in_turn(managed, accepted, attempts)
+        if self._failed[request.text].cause == "not-replaced":
+            success = self._try_in_turn(managed, accepted[:1], attempts)
+            if success is None and self._stays(managed, decisions, attempts):
+                return "ok"
+            accepted = accepted[1:] if success is None else accepted[:1]
+        else:
+            success = None
+        success = success or self._try_in_turn(managed, accepted, attempts)
         self._done[request.text] = RequestOutcome(
             request=request.text,
             status="failed" if success is None else "fallback",
@@ -227,6 +273,32 @@ class _Story:
         self._settled[request.text] = request.pinned(success.installed.version)
         self._tell_inconclusive(managed, success.verdict)
         return "ok"
+
+    def _stays(self, managed: Managed, decisions: Sequence[Decision], attempts: Sequence[Attempt]) -> bool:
+        """The wheel asked for does not work, and pip would have left another of that version in place: if that works."""
+        installed = self._place.installed().get(managed.package.name)
+        if installed is None:
+            return False
+        own = self._job.command.own
+        verdict = self._place.verify(managed.package, installed.version, timeout=own.verify_timeout)
+        if not verdict.acceptable:
+            return False
+        run = self._place.pip.run(self._words(hold_torch=not own.allow_torch_change), self._place.transaction)
+        if run.failure is not None:
+            raise PipsWord(run.exit_code, run.failure)
+        text = managed.request.text
+        self._job.tell(f"{installed.name} {installed.version} stays as it was, and imports")
+        self._done[text] = RequestOutcome(
+            request=text,
+            status="primary",
+            primary=Primary(ok=True),
+            installed=_now(installed, verdict),
+            decisions=tuple(decisions),
+            attempts=tuple(attempts),
+        )
+        del self._failed[text]
+        self._stayed.add(text)
+        return True
 
     def _decisions(self, managed: Managed) -> list[Decision]:
         """On the builds of the catalog, and on the wheel that was asked for unless that is what failed."""
@@ -251,7 +323,7 @@ class _Story:
             if tried.success is not None:
                 return tried.success
             self._job.tell(f"{'not to be had' if tried.fetch else 'undone'}: {tried.attempt.error}")
-            if tried.fetch is not None and tried.fetch.cause in {"unreachable", "timeout"}:
+            if tried.attempt.unreachable:
                 dead_hosts.add(host)
             # A name that a pattern invented costs a request, not an attempt.
             counted += tried.fetch is None or tried.fetch.cause != "not-found"
@@ -269,13 +341,20 @@ class _Story:
                 command=self._job.command,
                 settled=self._settled,
                 dropped=frozenset(self._failed) - set(self._settled) - {managed.request.text},
+                # What does not import may be the right build, damaged on disk: then it is brought anew.
+                reuse=self._failed[managed.request.text].cause != Cause.IMPORT_FAILED.value,
                 place=self._place,
             )
-            others = [each for each in self._job.managed if each.request.text not in self._failed]
-            culprit = blamed(tried.pip, others, self._job.command) if tried.pip is not None else None
-            if tried.pip is None or culprit is None:
+            failure = tried.pip.failure if tried.pip is not None else None
+            if tried.pip is None or failure is None:
                 return tried
-            primary = Primary(ok=False, cause=tried.pip.cause.value, message=tried.pip.message)
+            others = [each for each in self._job.managed if each.request.text not in self._failed]
+            culprit = blamed(failure, others, self._job.command)
+            if culprit is None and stands(failure, tried.about):
+                raise PipsWord(tried.pip.exit_code, failure)
+            if culprit is None:
+                return tried
+            primary = Primary(ok=False, cause=failure.cause.value, message=failure.message)
             self._failed[culprit.request.text] = primary
 
     def _tell_inconclusive(self, managed: Managed, verdict: Verdict | None) -> None:

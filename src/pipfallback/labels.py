@@ -33,12 +33,14 @@ class Label:
     """What one label says. None is "says nothing", or nothing that can be read.
 
     ``torch`` is a version with dots, ``torch_digits`` one without ("210"), which ``torch_from_digits`` settles.
-    ``torch_minimum``: that version or any newer. ``cxx11_abi`` and ``archs`` as in Build.
+    ``torch_minimum``: that version or any newer. ``vague_torch``: a torch is named, but which one cannot be read.
+    ``cxx11_abi`` and ``archs`` as in Build.
     """
 
     torch: str | None = None
     torch_digits: str | None = None
     torch_minimum: bool = False
+    vague_torch: bool = False
     accelerator: Accelerator | None = None
     cxx11_abi: bool | None = None
     archs: tuple[str, ...] | None = None
@@ -92,6 +94,7 @@ class _Statements:
     torch: list[str] = field(default_factory=list)
     digits: list[str] = field(default_factory=list)
     minimum: bool = False
+    named: bool = False
     accelerators: list[Accelerator] = field(default_factory=list)
     compiler: list[str] = field(default_factory=list)
     abi: set[bool] = field(default_factory=set)
@@ -111,10 +114,12 @@ def read_label(text: str) -> Label:
     if not any(one.kind == "cuda" for one in said.accelerators):
         said.accelerators += [Accelerator(kind="cuda", version=version) for version in said.compiler]
     torch = agreed(said.torch)
+    digits = agreed(said.digits) if not said.torch else None
     return Label(
         torch=torch,
-        torch_digits=agreed(said.digits) if not said.torch else None,
+        torch_digits=digits,
         torch_minimum=said.minimum and (torch is not None or bool(said.digits)),
+        vague_torch=said.named and torch is None and digits is None,
         accelerator=_agreed_accelerator(said.accelerators),
         cxx11_abi=said.abi.pop() if len(said.abi) == 1 else None,
         archs=tuple(dict.fromkeys(said.archs)) or None,
@@ -136,6 +141,7 @@ def _note(said: _Statements, word: re.Match[str]) -> None:
     if (abi := _abi(found)) is not None:
         said.abi.add(abi)
     said.minimum = said.minimum or "minimum" in found
+    said.named = said.named or "torch" in found or "digits" in found
 
 
 def _abi(found: dict[str, str]) -> bool | None:

@@ -20,7 +20,8 @@ class Layout:
 
     ``folders``: where installed packages are looked for, the first counts; new ones go to ``folders[0]``. ``roots``:
     every folder that pip may change. ``import_paths``: what an import needs in front of sys.path. ``separate``: pip
-    itself does not look there for what is installed already (``--target``, ``--prefix``, ``--root``).
+    itself does not look there for what is installed already (``--target``, ``--prefix``, ``--root``). For another
+    platform (``cross_options``) what is installed for the interpreter is of no use, and ``folders`` is the target's alone.
     """
 
     folders: tuple[str, ...]
@@ -35,7 +36,8 @@ def layout_of(command: CommandLine, installation: Installation, python_version: 
     scheme = tuple(path for key, path in installation.paths.items() if key in _SCHEME_KEYS)
     if targets := command.values("--target"):
         target = os.path.abspath(targets[-1])  # noqa: PTH100  (pip does not resolve links either)
-        return Layout(folders=(target, *own), roots=(target, *scheme), import_paths=(target,), separate=True)
+        folders = (target,) if cross_options(command) else (target, *own)
+        return Layout(folders=folders, roots=(target, *scheme), import_paths=(target,), separate=True)
     if prefixes := command.values("--prefix"):
         site = _site_packages_below(prefixes[-1], python_version)
         root = os.path.abspath(prefixes[-1])  # noqa: PTH100  (as above)

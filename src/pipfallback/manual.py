@@ -27,16 +27,19 @@ pipfallback's own options; each can also be given as PIPFALLBACK_NAME:
   --python PATH           the interpreter to install for: a program, a venv folder, a name on PATH
   --fallbacks FILE        a fallbacks.toml to use besides the built-in one (repeatable)
   --no-fallback           only check that what pip installs imports
-  --no-verify             do not import what was installed
+  --verify | --no-verify  import what was installed (the default), or do not
   --verify-timeout S      give up on an import after S seconds (120)
   --trust-level LEVEL     whose builds to take: official, vendor (default) or community
   --same-version          no other version than that of the wheel asked for
   --max-attempts N        builds to try (5)
   --fail-on-fallback      fail where the command itself would not have worked
   --allow-build           let pip build a package of the catalog from source
-  --allow-torch-change    let pip change the installed torch
+  --keep-torch            never let pip change the installed torch, even where no build fits it
+  --allow-torch-change    let pip change the installed torch at once
   --gpu CC[,CC]           the GPUs of the machine that will run it, as compute capabilities (8.9,9.0)
   --driver-cuda VERSION   the newest CUDA that its driver supports (12.8)
+  --no-peek               do not read parts of remote wheels (this version does not yet)
+  --installer pip         what installs: this version knows pip only
   --outcome FILE          write what happened as JSON
   --explain               show the builds that were considered
 

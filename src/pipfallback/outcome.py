@@ -17,13 +17,17 @@ Verified = Literal["works", "imports", "inconclusive", "skipped"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One candidate installed and verified, or undone. ``stage`` is the last one that it reached."""
+    """One candidate installed and verified, or undone. ``stage`` is the last one that it reached.
+
+    ``unreachable``: its server did not answer, as far as the download can tell.
+    """
 
     candidate: Candidate
     stage: Stage
     ok: bool
     error: str | None = None
     seconds: float = 0.0
+    unreachable: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,8 +50,12 @@ class Pip:
     executable: str
     borrowed: str | None = None
 
-    def run(self, words: Sequence[str], recorder: Recorder | None = None) -> PipRun:
-        """Run pip with ``words``, its output live on the user's streams; what it changes is kept by ``recorder``."""
+    def run(self, words: Sequence[str], recorder: Recorder | None = None, *, quiet: bool = False) -> PipRun:
+        """Run pip with ``words``, its output live on the user's streams; what it changes is kept by ``recorder``.
+
+        ``quiet``: nothing of it is shown, and it cannot ask; what went wrong stands in ``failure`` alone.
+        """
+        show = processes.capture if quiet else processes.run_visibly
         with tempfile.TemporaryDirectory(prefix="pipfallback-") as folder:
             channel = Path(folder, "channel")
             config = {
@@ -62,16 +66,20 @@ class Pip:
             }
             settings = Path(folder, "config.json")
             settings.write_text(json.dumps(config), encoding="utf-8")
-            done = processes.run_visibly([self.executable, _SHIM, settings, *words])
+            done = show([self.executable, _SHIM, settings, *words])
             records = _read(channel)
         exit_code = done.exit_code if done.exit_code is not None else 1
         failure = understand(records, exit_code) if exit_code else None
-        return PipRun(exit_code=exit_code, failure=failure, seconds=done.seconds)
+        # A pip that was killed: its signal as shells report it.
+        return PipRun(exit_code=exit_code if exit_code >= 0 else 128 - exit_code, failure=failure, seconds=done.seconds)
 
     def become(self, words: Sequence[str]) -> NoReturn:
         """Turn this process into pip (on Windows: run it, wait, and exit with its code)."""
         command = [self.executable, "-m", "pip", *words]
-        if self.borrowed is not None:
+        if self.borrowed is not None and self.borrowed.endswith(".whl"):
+            # The wheel that ensurepip brings runs as it is (a wheel is importable; pip's own documentation).
+            command = [self.executable, str(Path(self.borrowed, "pip")), *words]
+        elif self.borrowed is not None:
             command = [sys.executable, "-m", "pip", "--python", self.executable, *words]
         sys.stdout.flush()
         sys.stderr.flush()
@@ -87,16 +95,16 @@ def pip_for(installation: Installation, python_version: str) -> Pip:
     """
     if installation.pip is not None:
         return Pip(executable=installation.executable)
-    own = importlib.metadata.distribution("pip")
-    if SpecifierSet(own.metadata["Requires-Python"] or "").contains(python_version, prereleases=True):
-        return Pip(executable=installation.executable, borrowed=str(own.locate_file("")))
+    own = own_pip(installation, python_version)
+    if own is not None:
+        return own
     bundled = sorted(Path(installation.paths.get("stdlib", ""), "ensurepip", "_bundled").glob("pip-*.whl"))
     if bundled:
         return Pip(executable=installation.executable, borrowed=str(bundled[-1]))
     raise TargetError(
         f"{installation.executable} has no pip",
         details=(
-            f"pipfallback's own pip {own.version} does not serve Python {python_version}",
+            f"pipfallback's own pip {own_pip_version()} does not serve Python {python_version}",
             "and this Python has no ensurepip",
         ),
         hints=(
@@ -104,6 +112,19 @@ def pip_for(installation: Installation, python_version: str) -> Pip:
             "on Debian and Ubuntu: apt install python3-pip",
         ),
     )
+
+
+def own_pip(installation: Installation, python_version: str) -> Pip | None:
+    """pipfallback's own pip for a target, None where it does not serve that Python (its Requires-Python)."""
+    own = importlib.metadata.distribution("pip")
+    if not SpecifierSet(own.metadata["Requires-Python"] or "").contains(python_version, prereleases=True):
+        return None
+    return Pip(executable=installation.executable, borrowed=str(own.locate_file("")))
+
+
+def own_pip_version() -> str:
+    """The version of the pip that pipfallback itself depends on."""
+    return importlib.metadata.version("pip")
 
 
 def _read(channel: Path) -> list[dict[str, object]]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from pipfallback.requests import redacted
+
 
 class Cause(Enum):
     """Why pip failed. The value is the word of the outcome's JSON form."""
@@ -148,7 +150,7 @@ def understand(records: Sequence[Mapping[str, Any]], exit_code: int) -> Failure:
         # optparse has written the usage line itself; a signal leaves no record either.
         cause = Cause.INTERRUPTED if exit_code < 0 else Cause.USAGE if exit_code == 2 else Cause.OTHER
         return Failure(cause=cause, message=f"pip ended with exit code {exit_code}", text=text)
-    return Failure(cause=_cause(last, records, text), message=message, text=text)
+    return Failure(cause=_cause(last, records, text), message=redacted(message), text=redacted(text))
 
 
 def _cause(last: Mapping[str, Any], records: Sequence[Mapping[str, Any]], text: str) -> Cause:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from packaging.utils import canonicalize_name
 
 from pipfallback import pins
 from pipfallback.arguments import CommandLine
@@ -40,22 +43,31 @@ class PipsWord(Exception):  # noqa: N818  (it is no error of ours)
 
 
 def refused_beforehand(
-    managed: Sequence[Managed], place: Workplace, *, tell: Tell, say_as_pip: Tell
+    command: CommandLine, managed: Sequence[Managed], place: Workplace, *, tell: Tell, say_as_pip: Tell
 ) -> dict[str, Primary]:
-    """Wheels that pip refuses without a download, by request: told in its words and with the reason it leaves out."""
+    """What pip need not be asked for, by request: wheels that it refuses without a download, and sources."""
     refused = {}
     for each in managed:
-        location = each.request.location
-        mismatches = (
-            tag_mismatches(read_build(location), place.environment) if each.request.is_wheel and location else ()
-        )
-        if mismatches and location:
-            message = f"{read_build(location).filename} is not a supported wheel on this platform."
-            say_as_pip(f"ERROR: {message}")
-            for mismatch in mismatches:
-                tell(f"{mismatch.rule}: {mismatch.text}")
-            refused[each.request.text] = Primary(ok=False, cause=Cause.UNSUPPORTED_WHEEL.value, message=message)
+        if each.request.is_source and not command.own.allow_build:
+            message = f"building {each.package.name} from source can take hours; --allow-build lets pip try"
+            tell(message)
+            refused[each.request.text] = Primary(ok=False, cause="build-not-allowed", message=message)
+        elif each.request.is_wheel and (words := _refused_wheel(each.request, place, tell, say_as_pip)):
+            refused[each.request.text] = Primary(ok=False, cause=Cause.UNSUPPORTED_WHEEL.value, message=words)
     return refused
+
+
+def _refused_wheel(request: Request, place: Workplace, tell: Tell, say_as_pip: Tell) -> str | None:
+    """pip's words where it refuses a wheel for its tags; told with the reason that it leaves out."""
+    build = read_build(request.location or request.text)
+    mismatches = tag_mismatches(build, place.environment)
+    if not mismatches:
+        return None
+    message = f"{build.filename} is not a supported wheel on this platform."
+    say_as_pip(f"ERROR: {message}")
+    for mismatch in mismatches:
+        tell(f"{mismatch.rule}: {mismatch.text}")
+    return message
 
 
 def words_of_primary(
@@ -92,14 +104,38 @@ def words_of_ours(
 
 def blamed(failure: Failure, managed: Sequence[Managed], command: CommandLine) -> Managed | None:
     """The managed request that pip failed over, if another build could cure that; None: pip's word stands."""
-    # The pins that hold torch are ours: where they make pip refuse, a build for the installed torch is the cure.
-    pinned = failure.cause is Cause.CONFLICT and not command.own.allow_torch_change
-    if not (failure.cause.curable or pinned):
+    if not (failure.cause.curable or _held_up_by_torch(failure)):
         return None
-    said = f"{failure.message}\n{failure.text}".lower().replace("_", "-")
-    named = next((each for each in managed if each.package.name in said), None)
+    if failure.cause is Cause.NO_MATCH:  # pip names what it did not find last, and before that who asked for it
+        return _named(failure.message, managed)
+    named = _named(failure.message, managed) or _named(failure.text, managed)
     # Of a damaged file some pips name nothing ("File is not a zip file"): where one thing was asked for, it is that.
     return named or (managed[0] if len(managed) == 1 and len(command.wanted) == 1 else None)
+
+
+def stands(failure: Failure, about: Collection[str]) -> bool:
+    """Whether pip's word ends the command although a build was being tried.
+
+    So it is where no other build cures it, and where it is not ``about`` this build or what it requires (names).
+    """
+    if failure.cause in {Cause.OTHER, Cause.CONFLICT}:
+        return False  # an attempt pins all that is installed: a build that needs something else is refused by that
+    missing = re.search(r"No matching distribution found for ([\w.-]+)", failure.message)
+    return not failure.cause.curable or (missing is not None and canonicalize_name(missing[1]) not in about)
+
+
+def _held_up_by_torch(failure: Failure) -> bool:
+    """Whether the pins that hold torch, which are ours, made pip refuse: a build for the installed torch is the cure."""
+    pinned = re.findall(r"\(constraint\) ([\w.-]+)", failure.text)
+    return failure.cause is Cause.CONFLICT and any(
+        name in pins.TORCH_FAMILY or name.startswith(("nvidia-", "cuda-")) for name in map(canonicalize_name, pinned)
+    )
+
+
+def _named(text: str, managed: Sequence[Managed]) -> Managed | None:
+    flat = text.lower().replace("_", "-")
+    longest_first = sorted(managed, key=lambda each: -len(each.package.name))
+    return next((each for each in longest_first if re.search(rf"(?<![\w-]){each.package.name}(?!\w)", flat)), None)
 
 
 def verdict_on(each: Managed, command: CommandLine, place: Workplace, tell: Tell) -> tuple[Primary, Verdict | None]:
@@ -125,4 +161,5 @@ def is_another_file(request: Request, installed: Installed) -> bool:
     if not request.is_wheel or request.location is None:
         return False
     asked = request.location if "://" in request.location else Path(request.location).as_uri()
-    return (installed.direct_url or {}).get("url") != without_credentials(asked)
+    origin = str((installed.direct_url or {}).get("url"))
+    return origin.partition("?")[0] != without_credentials(asked).partition("?")[0]

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipfallback.arguments import CommandLine
-from pipfallback.builds import Candidate, Trust, UnreadableFilenameError, read_build
+from pipfallback.builds import Candidate, UnreadableFilenameError, read_build
 from pipfallback.catalog import Catalog, Package
 from pipfallback.choice import asked_candidate, choose, policy_of, without_asked
 from pipfallback.compatibility import Decision, Policy, judge
 from pipfallback.environment import Environment
 from pipfallback.requests import Request, read_request
 from pipfallback.sources import candidates
+from pipfallback.trust import Trust
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

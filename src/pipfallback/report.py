@@ -12,7 +12,7 @@ from pipfallback.errors import NothingFitsError, NothingWorksError, PipfallbackE
 from pipfallback.nearest import what_would_change
 from pipfallback.outcome import Attempt, InstalledNow, Outcome, RequestOutcome
 from pipfallback.questions import Explanation, Plan
-from pipfallback.requests import host_of, without_credentials
+from pipfallback.requests import host_of, shown
 
 SCHEMA = 1
 # Why the user's own command did not do, by its cause, for the line of summary.
@@ -39,7 +39,7 @@ def decision_json(decision: Decision) -> dict[str, Any]:
     candidate = decision.candidate
     return {
         "filename": candidate.build.filename,
-        "url": without_credentials(candidate.location) if "://" in candidate.location else None,
+        "url": shown(candidate.location) if "://" in candidate.location else None,
         "name": candidate.build.name,
         "version": candidate.build.version.public,
         "source": candidate.source,
@@ -73,7 +73,7 @@ def explanation_json(explanation: Explanation) -> dict[str, Any]:
     """One answer of ``explain --json``; an argument that is no wheel's name has ``error``."""
     if explanation.decision is not None:
         return decision_json(explanation.decision)
-    return {"filename": without_credentials(explanation.argument), "error": explanation.error}
+    return {"filename": shown(explanation.argument), "error": explanation.error}
 
 
 def decisions_json(decisions: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -130,10 +130,12 @@ def failure(outcome: Outcome, policies: Mapping[str, Policy]) -> PipfallbackErro
     if outcome.ending == "nothing-works":
         details = (*_tried(last.attempts), *_left(last))
         if all(attempt.stage == "fetch" for attempt in last.attempts):
+            unreachable = any(attempt.unreachable for attempt in last.attempts)
+            network = ("check the network and its proxy settings, then run the same command again",)
             return NothingWorksError(
                 f"{name}: no build that fits could be fetched; everything is as it was before",
                 details=details,
-                hints=("check the network and its proxy settings, then run the same command again",),
+                hints=network if unreachable else _hints(last, outcome.environment, policies),
             )
         return NothingWorksError(
             f"{name}: none of the builds that were tried works; everything is as it was before",
@@ -145,7 +147,7 @@ def failure(outcome: Outcome, policies: Mapping[str, Policy]) -> PipfallbackErro
 
 def no_plan(plan: Plan, environment: Environment) -> PipfallbackError:
     """Why ``plan`` has nothing to try for a request."""
-    name = plan.request.name or without_credentials(plan.request.text)
+    name = plan.request.name or shown(plan.request.text)
     if not plan.managed and not plan.decisions:
         return NothingFitsError(
             f"{name}: no fallbacks.toml in force knows this package; pip alone decides",
@@ -228,14 +230,20 @@ def in_words(environment: Environment) -> str:
     python = environment.python
     implementation = {"cpython": "CPython", "pypy": "PyPy"}.get(python.implementation, python.implementation)
     minor = ".".join(python.version.split(".")[:2]) + ("t" if python.free_threaded else "")
-    torch = f"torch {environment.torch.version}" if environment.torch else "no torch"
-    return f"{implementation} {minor}, {torch}"
+    return f"{implementation} {minor}, {_torch_in_words(environment)}"
+
+
+def _torch_in_words(environment: Environment) -> str:
+    torch = environment.torch
+    if torch is None:
+        return "torch unknown" if environment.origins.get("torch") == "unknown" else "no torch"
+    # A torch from PyPI does not say in its version which CUDA it has.
+    return f"torch {torch.version}" + (f" with CUDA {torch.cuda}" if torch.cuda and "+" not in torch.version else "")
 
 
 def _hints(request: RequestOutcome, environment: Environment, policies: Mapping[str, Policy]) -> tuple[str, ...]:
     policy = policies.get(request.request) or Policy()
-    refused = [decision for decision in request.decisions if not decision.accepted]
-    return tuple(hint.text for hint in what_would_change(refused, environment, policy, limit=2))
+    return tuple(hint.text for hint in what_would_change(request.decisions, environment, policy, limit=2))
 
 
 def _tried(attempts: Sequence[Attempt]) -> Iterator[str]:
@@ -248,7 +256,7 @@ def _tried(attempts: Sequence[Attempt]) -> Iterator[str]:
 def _left(request: RequestOutcome) -> Iterator[str]:
     """What fits and was not tried, and why not."""
     tried = {attempt.candidate.location for attempt in request.attempts}
-    silent = {host_of(attempt.candidate.location) for attempt in request.attempts if attempt.stage == "fetch"}
+    silent = {host_of(attempt.candidate.location) for attempt in request.attempts if attempt.unreachable}
     accepted = [decision.candidate.location for decision in request.decisions if decision.accepted]
     left = [location for location in accepted if location not in tried]
     beside = [location for location in left if host_of(location) in silent]
@@ -261,7 +269,7 @@ def _left(request: RequestOutcome) -> Iterator[str]:
 def _request_json(request: RequestOutcome) -> dict[str, Any]:
     primary = request.primary
     return {
-        "request": without_credentials(request.request),
+        "request": shown(request.request),
         "status": request.status,
         "primary": {"ok": primary.ok, "cause": primary.cause, "message": primary.message},
         "installed": _installed_json(request.installed),
@@ -284,7 +292,7 @@ def _installed_json(installed: InstalledNow | None) -> dict[str, Any] | None:
 
 def _attempt_json(attempt: Attempt) -> dict[str, Any]:
     return {
-        "url": without_credentials(attempt.candidate.location),
+        "url": shown(attempt.candidate.location),
         "stage": attempt.stage,
         "ok": attempt.ok,
         "error": attempt.error,

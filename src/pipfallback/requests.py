@@ -8,14 +8,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from packaging.markers import Marker
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
-from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.utils import (
+    InvalidSdistFilename,
+    InvalidWheelFilename,
+    NormalizedName,
+    canonicalize_name,
+    parse_sdist_filename,
+    parse_wheel_filename,
+)
 from packaging.version import Version
 
 from pipfallback.errors import PipfallbackError
 
+_SECRET = re.compile(r"([?&](?:[\w-]*(?:token|key|signature|credential|password)|sig)=)[^&\s'\"),]+", re.IGNORECASE)
 _EXTRAS = re.compile(r"^(?P<location>.+?)(?P<extras>\[[^\]]*\])?$")
+# What pip fetches, plain or behind "git+" and the like (pip's vcs and network modules).
+_SCHEMES = frozenset({"http", "https", "file", "ssh", "git", "svn", "sftp", "lp", "hg", "bzr", "ftp"})
 _ARCHIVES = (".whl", ".zip", ".tar.gz", ".tar.bz2", ".tgz")
 
 
@@ -29,7 +40,8 @@ class RequestError(PipfallbackError):
 class Request:
     """One requirement. ``name`` is PEP 503-normalised, None where only pip can find it out (a VCS URL, a folder).
 
-    ``location`` is the URL or absolute path where the user named one; ``version`` that of the wheel it names.
+    ``location`` is the URL or absolute path where the user named one; ``version`` that of the wheel or source archive
+    it names. ``marker``: the environment that it is meant for (PEP 508).
     """
 
     text: str
@@ -38,11 +50,17 @@ class Request:
     specifier: SpecifierSet = field(default_factory=SpecifierSet)
     location: str | None = None
     version: Version | None = None
+    marker: Marker | None = None
 
     @property
     def is_wheel(self) -> bool:
         """Whether it names a wheel file."""
-        return self.version is not None
+        return self.version is not None and _file_name(self.location or "").endswith(".whl")
+
+    @property
+    def is_source(self) -> bool:
+        """Whether it names sources, which pip would have to build."""
+        return self.location is not None and not self.is_wheel
 
     @property
     def is_local(self) -> bool:
@@ -91,7 +109,13 @@ def _looks_like_path(text: str) -> bool:
 def _from_requirement(text: str, requirement: Requirement) -> Request:
     if requirement.url is None:
         name = canonicalize_name(requirement.name)
-        return Request(text=text, name=name, extras=tuple(sorted(requirement.extras)), specifier=requirement.specifier)
+        return Request(
+            text=text,
+            name=name,
+            extras=tuple(sorted(requirement.extras)),
+            specifier=requirement.specifier,
+            marker=requirement.marker,
+        )
     located = _from_location(text, requirement.url)
     return Request(
         text=text,
@@ -99,6 +123,7 @@ def _from_requirement(text: str, requirement: Requirement) -> Request:
         extras=tuple(sorted(requirement.extras)),
         location=located.location,
         version=located.version,
+        marker=requirement.marker,
     )
 
 
@@ -107,30 +132,53 @@ def _from_location(text: str, location: str) -> Request:
     plain, extras = (match["location"], match["extras"]) if match and "://" not in location else (location, None)
     where = _checked_url(text, plain) if "://" in plain else str(Path(plain).absolute())
     named = tuple(extra.strip() for extra in extras[1:-1].split(",")) if extras else ()
-    try:
-        name, version, _, _ = parse_wheel_filename(
-            unquote(urlsplit(where).path if "://" in where else where).rpartition("/")[2]
-        )
-    except InvalidWheelFilename:
-        return Request(text=text, location=where, extras=named)
+    name, version = _project(_file_name(where))
     return Request(text=text, name=name, extras=named, location=where, version=version)
+
+
+def _file_name(location: str) -> str:
+    return unquote(urlsplit(location).path if "://" in location else location).rpartition("/")[2]
+
+
+def _project(filename: str) -> tuple[NormalizedName | None, Version | None]:
+    """Name and version that the name of a wheel or a source archive states."""
+    try:
+        if filename.endswith(".whl"):
+            return parse_wheel_filename(filename)[:2]
+        return parse_sdist_filename(filename)
+    except (InvalidWheelFilename, InvalidSdistFilename):
+        return None, None
 
 
 def _checked_url(text: str, url: str) -> str:
     try:
         parts = urlsplit(url)
-        broken = not parts.hostname and parts.scheme.rpartition("+")[2] not in {"file", ""}
+        host, scheme = parts.hostname, parts.scheme.rpartition("+")[2]
+        _ = parts.port  # raises for one that cannot be
     except ValueError:
         # Its message may quote user name and password, so it is neither told nor kept as a cause.
-        raise RequestError(f"{without_credentials(text)} is not a URL: its host cannot be read") from None
-    if broken:
+        raise RequestError(f"{without_credentials(text)} is not a URL: its host or port cannot be read") from None
+    if scheme not in _SCHEMES:
+        raise RequestError(f"{without_credentials(text)} is not a URL that can be asked for: {scheme}://")
+    if not host and scheme not in {"file", ""}:
         raise RequestError(f"{without_credentials(text)} is not a URL: it names no host")
     return url
+
+
+def redacted(text: str) -> str:
+    """A message of somebody else without user names, passwords and signatures in its URLs."""
+    without = re.sub(r"(://)[^/?#\s]*@", r"\1", text)
+    return _SECRET.sub(r"\1***", without)
 
 
 def without_credentials(url: str) -> str:
     """The URL without user name, password and fragment (PEP 610); a path is left as it is."""
     return re.sub(r"(://)[^/?#]*@", r"\1", url).partition("#")[0] if "://" in url else url
+
+
+def shown(location: str) -> str:
+    """A URL or path as it may be shown and written: no user name, no password, no signature, no fragment."""
+    return redacted(without_credentials(location))
 
 
 def host_of(location: str) -> str:

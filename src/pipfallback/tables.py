@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from pipfallback.compatibility import Decision
-from pipfallback.environment import Environment, Torch
+from pipfallback.environment import Environment
 from pipfallback.questions import Explanation, Plan
 from pipfallback.report import examples, in_words
 from pipfallback.requests import without_credentials
 
 _ACCEPTED, _REFUSED = 10, 5  # builds that are listed without --all
+_WIDE = 60  # columns in which three of a table have room
 
 
 def plan_table(plan: Plan, environment: Environment, *, everything: bool = False) -> RenderableType:
@@ -60,36 +62,86 @@ def explanation_table(explanation: Explanation, environment: Environment) -> Ren
     return Group(name, Text(f"  {verdict}", style=colour), Padding(table, (0, 0, 0, 2)))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fact:
+    """One line of an environment; ``key`` is that of its origin."""
+
+    label: str
+    value: str
+    key: str = ""
+
+
+class _Facts:
+    """Facts with their origins: in a column of their own, or behind the values where the terminal is narrow."""
+
+    def __init__(self, rows: Sequence[tuple[str, Text, Text]]) -> None:
+        self._rows = rows
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """See rich's console protocol."""
+        del console
+        table = Table.grid(padding=(0, 2))
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")
+        if options.max_width >= _WIDE:
+            table.add_column(no_wrap=True)
+        for label, value, origin in self._rows:
+            if options.max_width >= _WIDE:
+                table.add_row(label, value, origin)
+            else:
+                table.add_row(label, Text.assemble(value, "  " if origin.plain else "", origin))
+        yield table
+
+
 def environment_table(environment: Environment) -> RenderableType:
     """What counts for the choice of a build, and where each fact comes from."""
-    table = _grid()
-    rows = [
-        ("python", f"{in_words(environment).partition(',')[0]} ({environment.python.version})", "python"),
-        ("platform", environment.platform, "platform"),
-        ("libc", _libc(environment), "musl" if environment.musl else "glibc"),
-        *_torch_rows(environment.torch),
-    ]
-    if environment.python.executable:
-        rows.insert(1, ("", environment.python.executable, ""))
+    rows = []
+    for fact in _environment_facts(environment):
+        unknown = fact.value == "unknown"
+        origin = Text() if unknown else _origin(fact.key, environment)
+        rows.append((fact.label, Text(fact.value, style="yellow" if unknown else ""), origin))
+    return _Facts(rows)
+
+
+def _environment_facts(environment: Environment) -> Iterator[_Fact]:
+    python = environment.python
+    yield _Fact(label="python", value=f"{in_words(environment).partition(',')[0]} ({python.version})", key="python")
+    if python.executable:
+        yield _Fact(label="", value=python.executable)
+    yield _Fact(label="platform", value=environment.platform, key="platform")
+    yield _Fact(label="libc", value=_libc(environment), key="musl" if environment.musl else "glibc")
+    yield from _torch_facts(environment)
     if environment.cuda_toolkit or environment.rocm_toolkit:
-        rows.append(("toolkit", _toolkit(environment), "toolkit"))
-    rows += [("driver", _driver(environment), "driver"), ("GPUs", _gpus(environment), "gpus")]
-    for label, value, key in rows:
-        by = environment.declared_by.get(key)
-        origin = environment.origins.get(key, "")
-        table.add_row(label, value, Text(f"{origin} by {by}" if by else origin, style="dim"))
-    return table
+        yield _Fact(label="toolkit", value=_toolkit(environment), key="toolkit")
+    yield _Fact(label="driver", value=_or_unknown(_driver(environment), "driver", environment), key="driver")
+    yield _Fact(label="GPUs", value=_or_unknown(_gpus(environment), "gpus", environment), key="gpus")
 
 
-def _torch_rows(torch: Torch | None) -> list[tuple[str, str, str]]:
+def _torch_facts(environment: Environment) -> Iterator[_Fact]:
+    torch = environment.torch
+    version = torch.version if torch else "none"
+    yield _Fact(label="torch", value=_or_unknown(version, "torch", environment), key="torch")
     if torch is None:
-        return [("torch", "none", "torch")]
-    return [
-        ("torch", torch.version, "torch"),
-        ("  CUDA", torch.cuda or ("none" if torch.cpu or torch.rocm else "unknown"), "torch.cuda"),
-        ("  ROCm", torch.rocm or ("none" if torch.cpu or torch.cuda else "unknown"), ""),
-        ("  C++11 ABI", _abi(torch.cxx11_abi), "torch.cxx11_abi"),
-    ]
+        return
+    if torch.rocm:
+        yield _Fact(label="  ROCm", value=torch.rocm, key="torch.cuda")
+    else:
+        yield _Fact(label="  CUDA", value=torch.cuda or ("none" if torch.cpu else "unknown"), key="torch.cuda")
+    yield _Fact(label="  C++11 ABI", value=_abi(torch.cxx11_abi), key="torch.cxx11_abi")
+
+
+def _or_unknown(value: str, key: str, environment: Environment) -> str:
+    """Nothing there is "none" only where it was looked for."""
+    return "unknown" if value == "none" and environment.origins.get(key) == "unknown" else value
+
+
+def _origin(key: str, environment: Environment) -> Text:
+    """Where a fact comes from; one of torch's that is noted for itself comes from where torch does."""
+    origin = environment.origins.get(key) or environment.origins.get(key.partition(".")[0], "")
+    by = environment.declared_by.get(key) or (
+        environment.declared_by.get("torch") if key.startswith("torch.") else None
+    )
+    return Text(f"{origin} by {by}" if by else origin, style="dim" if origin == "found" else "cyan")
 
 
 def _grid() -> Table:

@@ -8,7 +8,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from packaging.tags import INTERPRETER_SHORT_NAMES, Tag, compatible_tags, cpython_tags, generic_tags, mac_platforms
+from packaging.tags import (
+    INTERPRETER_SHORT_NAMES,
+    Tag,
+    android_platforms,
+    compatible_tags,
+    cpython_tags,
+    generic_tags,
+    ios_platforms,
+    mac_platforms,
+)
 
 # Names that these levels of glibc had before PEP 600: PEP 513, 571, 599.
 _LEGACY_MANYLINUX = {(2, 17): "manylinux2014", (2, 12): "manylinux2010", (2, 5): "manylinux1"}
@@ -52,6 +61,64 @@ def tags_for(
     else:
         own = generic_tags(interpreter, _generic_abis(soabi), platforms)
     return tuple(dict.fromkeys((*own, *compatible_tags((major, minor), interpreter, platforms))))
+
+
+def cross_tags(
+    own: Sequence[Tag],
+    *,
+    own_version: str,
+    version: tuple[int, ...] | None = None,
+    implementation: str | None = None,
+    abis: Sequence[str] = (),
+    platforms: Sequence[str] = (),
+) -> tuple[Tag, ...]:
+    """The tags that pip takes under ``--python-version``, ``--implementation``, ``--abi`` and ``--platform``, best first.
+
+    ``own``: those of the interpreter that runs pip, of ``own_version`` ("3.11.7"); what no option says is as there.
+    ``version`` as given, (3,) or (3, 12, 1); ``implementation`` as in tags ("cp"). As ``get_supported`` of pip 26.3 does it
+    (pip/_internal/utils/compatibility_tags.py), which is the same in pip 20.3.
+    """
+    python = tuple(version[:2] if version else (int(part) for part in own_version.split(".")[:2]))
+    kind = implementation or re.sub(r"\d.*", "", own[0].interpreter)
+    interpreter = kind + "".join(map(str, python))
+    if platforms:
+        accepted = list(dict.fromkeys(tag for name in platforms for tag in _platforms_of_pip(name)))
+    else:
+        accepted = list(dict.fromkeys(tag.platform for tag in own if tag.platform != "any"))
+    found: Iterator[Tag]
+    if kind == "cp":
+        if not version and not implementation and not abis:
+            abis = list(dict.fromkeys(tag.abi for tag in own if tag.abi.startswith(interpreter)))
+        found = cpython_tags(python, abis or _cpython_abis(python, own), accepted)
+    else:
+        found = generic_tags(interpreter, abis or [own[0].abi], accepted)
+    return tuple(dict.fromkeys((*found, *compatible_tags(python, interpreter, accepted))))
+
+
+def _cpython_abis(python: tuple[int, ...], own: Sequence[Tag]) -> list[str]:
+    """The ABIs of another CPython, built in the way of ours: free-threaded, debug (packaging.tags, ``_cpython_abis``)."""
+    if len(python) < 2:
+        return []
+    threads = "t" if python >= (3, 13) and re.fullmatch(r"cp\d+td?", own[0].abi) else ""
+    debug = "d" if re.fullmatch(r"cp\d+t?d", own[0].abi) else ""
+    name = f"cp{python[0]}{python[1]}{threads}"
+    if python < (3, 8):
+        return [f"{name}{debug}m"]
+    return [f"{name}d", name] if debug else [name]
+
+
+def _platforms_of_pip(platform: str) -> Sequence[str]:
+    """What one ``--platform`` of pip means: the named one and, for some kinds of names, older ones; PEP 600's alone."""
+    kind, _, machine = platform.partition("_")
+    if found := _MACOS.fullmatch(platform):
+        return list(mac_platforms((int(found[1]), int(found[2])), found[3]))
+    if found := re.fullmatch(r"ios_(\d+)_(\d+)_(\w+)", platform):
+        return list(ios_platforms((int(found[1]), int(found[2])), found[3]))
+    if found := re.fullmatch(r"android_(\d+)_(\w+)", platform):
+        return list(android_platforms(int(found[1]), found[2]))
+    if kind == "manylinux2014" and machine in _X86:
+        return [platform, f"manylinux2010_{machine}", f"manylinux1_{machine}"]
+    return [platform, f"manylinux1_{machine}"] if kind == "manylinux2010" else [platform]
 
 
 def platform_tags(platform: str, *, glibc: str | None = None, musl: str | None = None) -> Iterator[str]:

@@ -36,6 +36,11 @@ def find_target(named: str | None, environ: Mapping[str, str]) -> Target:
         folder = environ.get(variable)
         if folder and (found := _in_folder(Path(folder))) is not None:
             return Target(executable=found)
+        if folder and variable == "VIRTUAL_ENV":  # a conda environment may be without Python
+            raise TargetError(
+                f"{variable} names {folder}, which holds no interpreter",
+                hints=("deactivate that environment, or name another: --python PATH",),
+            )
     if not _in_tool_environment():
         return Target(executable=sys.executable)
     # uvx puts the tool's own folder first.

@@ -23,7 +23,7 @@ def read_metadata(path: Path) -> Metadata:
     try:
         with zipfile.ZipFile(path) as archive:
             _check_names(archive)
-            return _parse(archive.read(_metadata_name(archive)))
+            return parse_metadata(archive.read(_metadata_name(archive)))
     except (zipfile.BadZipFile, zlib.error) as error:
         raise InvalidWheelError(f"the zip is damaged: {error}") from error
     except (OSError, RuntimeError) as error:
@@ -54,7 +54,8 @@ def _metadata_name(archive: zipfile.ZipFile) -> str:
     return names[0]
 
 
-def _parse(content: bytes) -> Metadata:
+def parse_metadata(content: bytes) -> Metadata:
+    """A METADATA file (core metadata specifications). Raises InvalidWheelError."""
     raw: RawMetadata = parse_email(content)[0]
     try:
         return Metadata(
