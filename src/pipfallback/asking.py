@@ -118,7 +118,7 @@ def environment_of(
     Raises TargetError, EnvironmentDescriptionError.
     """
     if question.environment is not None:
-        base = Environment.from_json(_json_file(question.environment))
+        base = _described_in(_json_file(question.environment), question, environ)
     else:
         target = find_target(question.command.own.python, environ)
         if target.reason and tell is not None:
@@ -128,6 +128,13 @@ def environment_of(
         base = declare(environment, environ, gpu=question.command.own.gpu)
     named = {name.replace("-", "_"): value for name, value in question.described.items()}
     return describe(base, **named)
+
+
+def _described_in(data: object, question: Question, environ: Mapping[str, str]) -> Environment:
+    """The environment of a JSON form; a Python or platform that it leaves out is that of the target interpreter."""
+    complete = isinstance(data, dict) and {"python", "platform"} <= data.keys()
+    here = None if complete else probe(find_target(question.command.own.python, environ).executable)[0]
+    return Environment.from_json(data, base=here)
 
 
 def _planned(

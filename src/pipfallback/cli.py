@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code. Errors are told here, never as a traceback for what a user can cause."""
     words = list(sys.argv[1:] if argv is None else argv)
-    signal.signal(signal.SIGTERM, _terminated)
+    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _terminated)
     _open_closed_streams()
     try:
         code = _run(words)
@@ -319,6 +321,8 @@ def _plan(question: Question, catalog: Catalog, environment: Environment) -> int
     empty = [each for each in plans if not any(decision.accepted for decision in each.decisions)]
     # Where nothing fits, the error below tells all that a short table would.
     listed = [each for each in plans if each.decisions and (each not in empty or question.everything)]
+    if question.json and empty and not document["decisions"]:
+        raise report.no_plan(empty[0], environment)
     _show(
         question.json,
         document,

@@ -34,7 +34,7 @@ def capture(
     """Run ``command`` with no standard input and keep what it prints.
 
     The output goes to files, so that neither a talkative process can block nor a daemon that it leaves behind holds us
-    up. At ``timeout`` (seconds) the process is killed and ``exit_code`` is None. Raises OSError where the program
+    up. At ``timeout`` (seconds) the process and what it started are killed and ``exit_code`` is None. Raises OSError where the program
     cannot be started.
     """
     started = time.monotonic()
@@ -46,6 +46,7 @@ def capture(
             stderr=stderr,
             env=None if env is None else dict(env),
             cwd=cwd,
+            start_new_session=True,
         ) as process:
             exit_code = _waited(process, timeout)
         return Finished(
@@ -60,11 +61,19 @@ def _waited(process: subprocess.Popen[bytes], timeout: float | None) -> int | No
     try:
         return process.wait(timeout=timeout)
     except subprocess.TimeoutExpired:
-        process.kill()
+        _kill_all(process)
         return None
     except BaseException:
-        process.kill()
+        _kill_all(process)
         raise
+
+
+def _kill_all(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process and what it has started: it leads a session of its own (POSIX)."""
+    if hasattr(os, "killpg"):
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
 
 
 def run_visibly(command: Sequence[str | Path], *, env: Mapping[str, str] | None = None) -> Finished:

@@ -10,7 +10,7 @@ from pipfallback.catalog import Catalog, Package
 from pipfallback.choice import asked_candidate, choose, policy_of, without_asked
 from pipfallback.compatibility import Decision, Policy, judge
 from pipfallback.environment import Environment
-from pipfallback.requests import Request, read_request
+from pipfallback.requests import Request, RequestError, read_request
 from pipfallback.sources import candidates
 from pipfallback.trust import Trust
 
@@ -36,8 +36,14 @@ class Explanation:
 
 
 def plan(text: str, catalog: Catalog, environment: Environment, command: CommandLine) -> Plan:
-    """Judge and rank every build that is known for a requirement. Raises RequestError for a broken URL."""
+    """Judge and rank every build that is known for a requirement. Raises RequestError where it is none."""
     request = read_request(text)
+    if request.name is None and request.location is None:
+        raise RequestError(f"{text!r} is no requirement", hints=("a name with specifiers, a URL, or a path (PEP 508)",))
+    if request.location is not None and request.location.endswith(".whl") and not request.is_wheel:
+        raise RequestError(
+            f"{request.text} is not a wheel's file name", hints=("name-version-python-abi-platform.whl",)
+        )
     package = catalog.packages.get(request.name or "")
     listing = candidates(package) if package is not None else None
     asked = asked_candidate(request)
