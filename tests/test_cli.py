@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shlex
 import signal
 import subprocess
 import sys
@@ -176,7 +177,20 @@ def test_a_package_that_no_catalog_knows_is_told() -> None:
     assert "error: requests: no fallbacks.toml in force knows this package; pip alone decides" in done.stderr
     as_json = run_pipfallback(["plan", "--json", *MACHINE, "requests"])
     assert as_json.code == 1
-    assert document(as_json) == {"schema": 1, "decisions": []}
+    assert document(as_json)["error"]["reference"] == "no-build-fits"
+
+
+@pytest.mark.parametrize("text", ["flash-attn==", "", "./nofile.whl"])
+def test_what_is_no_requirement_is_told_as_such(text: str) -> None:
+    done = run_pipfallback(["plan", "--json", *MACHINE, text])
+    assert done.code == 1
+    assert document(done)["error"]["reference"] == "invalid-request"
+
+
+def test_a_closed_standard_output_is_no_traceback(environ: dict[str, str]) -> None:
+    command = f"{shlex.quote(sys.executable)} -m pipfallback env >&-"
+    done = run(["sh", "-c", command], env=environ)
+    assert (done.code, done.stderr) == (0, "")
 
 
 def test_one_of_several_requirements_without_a_build_fails_the_plan(tmp_path: Path) -> None:
