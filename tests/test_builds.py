@@ -512,3 +512,24 @@ def test_the_local_version_of_metadata_is_read_where_the_name_has_none() -> None
 def test_metadata_of_torch_itself_changes_no_version() -> None:
     build = with_metadata(read_build(f"torch-2.7.1-{LINUX}"), metadata("nvidia-cuda-runtime-cu12==12.6.77"))
     assert (build.torch, build.torch_rule, build.cuda) == ("2.7.1", "exact", "12.6")
+
+
+@pytest.mark.parametrize(
+    ("location", "torch", "vague"),
+    [
+        ("x-1.0+cu128torch2.9-cp310-cp310-linux_x86_64.whl", "2.9", False),
+        ("x-1.0+torch210-cp310-cp310-linux_x86_64.whl", None, True),
+        ("x-1.0+torch25.09-cp310-cp310-linux_x86_64.whl", None, True),
+        ("https://example.org/torch210/x-1.0-cp310-cp310-linux_x86_64.whl", None, True),
+        ("x-1.0-cp310-cp310-linux_x86_64.whl", None, False),
+    ],
+)
+def test_a_torch_that_cannot_be_read_is_not_none(location: str, torch: str | None, vague: bool) -> None:
+    build = read_build(location)
+    assert (build.torch, build.vague_torch) == (torch, vague)
+
+
+def test_a_torch_in_the_version_of_metadata_that_cannot_be_read_is_not_none() -> None:
+    build = read_build("x-1.0-cp310-cp310-linux_x86_64.whl")
+    for version, vague in (("1.0+torch25.09", True), ("1.0+torch2.9", False), ("1.0", False)):
+        assert with_metadata(build, Metadata(name="x", version=version)).vague_torch is vague

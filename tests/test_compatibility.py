@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from pipfallback.builds import Build, Candidate, Trust, read_build
+from pipfallback.builds import Build, Candidate, read_build
 from pipfallback.compatibility import Decision, Mismatch, Policy, decide, judge, judge_all
 from pipfallback.environment import Driver, Environment, Gpu, Torch
 from pipfallback.ranking import Wish, key
 from pipfallback.rules.gpu import runs_on
+from pipfallback.trust import Trust
 from scenarios.scenario_files import environment
 
 # glibc 2.5 has few tags, so that an example that hypothesis finds can be read.

@@ -14,7 +14,9 @@ DOCS = Path(__file__).parent.parent / "docs"
 
 def blocks(file: str, language: str) -> list[str]:
     """The code blocks of a document in one language."""
-    return re.findall(rf"^```{language}\n(.*?)^```", (DOCS / file).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return re.findall(
+        rf"^```{language}\n(.*?)^```", (DOCS / file).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
 
 
 def test_the_example_of_the_api_prints_what_it_says() -> None:

@@ -43,6 +43,8 @@ def test_the_readme_shows_what_the_demo_prints() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout
-    shown = re.search(r"^```text\n(A virtual environment.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    shown = re.search(
+        r"^```text\n(A virtual environment.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
+    )
     assert shown is not None
     assert plain(done.stdout) == plain(shown[1])

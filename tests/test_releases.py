@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import pytest
+from packaging.version import Version
 
 from pipfallback.releases import (
     cuda_of_torch,
     driver_cuda,
     driver_floor,
+    is_published,
     numbers,
     official_cxx11_abi,
     pypi_cuda,
+    series_beside,
     series_of,
     torch_archs,
     torch_for_python,
@@ -157,3 +160,55 @@ def test_the_series_of_a_torch() -> None:
     assert series_of("2.8.0a0+34c6371d24.nv25.08") == "2.8"
     assert series_of("2.10") == "2.10"
     assert series_of("2") is None
+
+
+@pytest.mark.parametrize(
+    ("version", "cuda", "published"),
+    [
+        ("2.6.0+cu124", "12.4", True),
+        ("2.5.1+cu118", "11.8", True),
+        ("2.5.1+cpu", None, True),
+        ("2.6.0+cpu.cxx11.abi", None, True),
+        ("2.6.0+rocm6.2.4", None, True),
+        ("2.6.0+rocm5.7", None, False),
+        ("2.6.0", "12.4", True),
+        ("2.6.0", None, True),
+        ("2.6.0", "12.6", False),  # that one is labelled
+        ("2.6.0+cu124", "12.6", False),  # whoever says so says two things
+        ("2.4.0+cu126", "12.6", False),
+        ("2.6.0a0+ecf3bae40a.nv25.01", "12.8", False),
+        ("2.6.0a0+git1234567", "12.4", False),
+        ("2.6.0.dev20241112+cu124", "12.4", False),
+        ("2.5.1.post303", "12.4", False),  # conda-forge
+        ("2.6.0+xpu", None, False),
+        ("2.16.0+cu132", "13.2", False),  # not known yet
+        ("2.6.0~dfsg", None, False),
+    ],
+)
+def test_which_versions_are_those_of_torchs_own_wheels(version: str, cuda: str | None, published: bool) -> None:
+    assert is_published(version, cuda) is published
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "torch"),
+    [
+        ("torchvision", "0.15.2", "2.0"),
+        ("torchvision", "0.22.1+cu126", "2.7"),
+        ("torchvision", "0.27.0", "2.12"),
+        ("torchvision", "0.14.1", "1.13"),
+        ("torchvision", "0.6.0", "1.5"),
+        ("torchvision", "0.5.0", None),
+        ("torchvision", "1.0", None),
+        ("torchvision", "1", None),
+        ("torchaudio", "2.0.2", "2.0"),
+        ("torchaudio", "2.9.1+cu128", "2.9"),
+        ("torchaudio", "2.10.0", None),
+        ("torchaudio", "0.13.1", "1.13"),
+        ("torchaudio", "0.6.0", None),
+        ("torchaudio", "0.14.0", None),
+        ("torchaudio", "3.0", None),
+        ("xformers", "0.0.30", None),
+    ],
+)
+def test_which_torch_torchvision_and_torchaudio_go_with(name: str, version: str, torch: str | None) -> None:
+    assert series_beside(name, Version(version)) == torch

@@ -167,6 +167,17 @@ def test_no_build_works_lists_what_was_tried_and_what_was_not() -> None:
     )
 
 
+def test_no_other_python_is_advised_for_a_version_that_fits_here_and_did_not_work() -> None:
+    tried = (attempt(GOOD, error="import flash_attn: ImportError: undefined symbol: x"),)
+    newer = OTHER_PYTHON.replace("2.8.3", "2.8.4")
+    for others, hints in (((OTHER_PYTHON,), 0), ((OTHER_PYTHON, newer), 1)):
+        one = request(decisions=(decision(GOOD), *map(decision, others)), attempts=tried)
+        error = failure(outcome("nothing-works", one), {})
+        assert error is not None
+        assert len(error.hints) == hints
+        assert all("2.8.4" in hint for hint in error.hints)
+
+
 def test_what_no_fallback_and_fail_on_fallback_kept_from_happening_is_told() -> None:
     without = failure(outcome("no-fallback", request()), {})
     assert without is not None

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from pipfallback import catalog_reader, sources
-from pipfallback.builds import LabelHints, Trust
+from pipfallback.builds import LabelHints
 from pipfallback.catalog import MatrixRow, Package, Source
 from pipfallback.sources.pattern import expand
+from pipfallback.trust import Trust
 
 FACTS = Path(__file__).parents[2] / "shared" / "facts"
 RELEASES = "https://github.com/Dao-AILab/flash-attention/releases/download/"
@@ -207,6 +208,29 @@ def test_the_built_in_catalog_knows_what_the_abi_labels_of_dao_ailab_mean(name: 
     (found,) = [found for found in sources.candidates(flash_attn()).candidates if found.build.filename == name]
 
     assert (found.build.cxx11_abi_label, found.build.cxx11_abi) == (label, abi)
+
+
+@pytest.mark.parametrize(
+    ("name", "archs"),
+    [
+        # setup.py and publish.yml at the tags: nvcc 12.9, 12.4, 11.8, 11.7; before 2.0 with Turing.
+        ("flash_attn-2.8.3+cu12torch2.7cxx11abiTRUE-cp311-cp311-linux_x86_64.whl", ("8.0", "9.0", "10.0", "12.0")),
+        ("flash_attn-2.8.0+cu12torch2.4cxx11abiTRUE-cp311-cp311-linux_x86_64.whl", ("8.0", "9.0", "10.0", "12.0")),
+        ("flash_attn-2.7.4.post1+cu12torch2.6cxx11abiTRUE-cp311-cp311-linux_x86_64.whl", ("8.0", "9.0")),
+        ("flash_attn-2.7.3+cu11torch2.4cxx11abiTRUE-cp311-cp311-linux_x86_64.whl", ("8.0", "9.0")),
+        ("flash_attn-2.3.5+cu118torch2.0cxx11abiTRUE-cp310-cp310-linux_x86_64.whl", ("8.0", "9.0")),
+        ("flash_attn-2.3.5+cu117torch2.0cxx11abiTRUE-cp310-cp310-linux_x86_64.whl", ("8.0",)),
+        ("flash_attn-2.0.5+cu116torch1.12.1-cp310-cp310-linux_x86_64.whl", ("8.0",)),
+        ("flash_attn-1.0.9+cu116torch1.12.1-cp310-cp310-linux_x86_64.whl", ("7.5", "8.0")),
+        # Nobody wrote down how these were built.
+        ("flash_attn-2.8.1+cu13torch2.10cxx11abiTRUE-cp312-cp312-linux_x86_64.whl", None),
+        ("flash_attn-2.5.8+cu121torch2.3cxx11abiFALSE-cp310-cp310-linux_x86_64.whl", None),
+    ],
+)
+def test_the_built_in_catalog_knows_the_gpu_code_of_dao_ailab(name: str, archs: tuple[str, ...] | None) -> None:
+    assert {
+        each.build.archs for each in sources.candidates(flash_attn()).candidates if each.build.filename == name
+    } == {archs}
 
 
 def test_both_sources_of_the_incident_are_in_the_built_in_catalog() -> None:

@@ -9,19 +9,29 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.tags import Tag
 from packaging.version import Version
 
-from pipfallback.evidence import Evidence, first_accelerator, named_kind, version_for, weigh
+from pipfallback.evidence import (
+    Words,
+    first_accelerator,
+    has_habits,
+    is_cpu,
+    named_kind,
+    version_for,
+    weigh,
+    words_of,
+)
 from pipfallback.labels import CPU, NO_LABEL, Accelerator, Label, TorchDigits, read_label, torch_from_digits
 from pipfallback.metadata_labels import read_pins, without_extras
-from pipfallback.publishers import published_cxx11_abi
+from pipfallback.publishers import published_cxx11_abi, publisher_of
 from pipfallback.trust import Trust
 from pipfallback.wheel_names import (
+    Project,
     UnreadableFilenameError,
     read_project,
     read_tags,
@@ -37,9 +47,20 @@ __all__ = [
     "Metadata",
     "TorchRule",
     "UnreadableFilenameError",
+    "draft_of",
     "read_build",
     "with_metadata",
 ]
+
+
+def draft_of(cls: type) -> Any:
+    """A class with the slots of ``cls`` (a dataclass with ``slots=True``) whose objects are open.
+
+    Fill all fields, then set ``__class__`` to ``cls``. The ``__init__`` of a frozen dataclass goes through
+    ``object.__setattr__`` for each field, which takes eight times as long as setting an attribute.
+    """
+    return type(f"{cls.__name__}Draft", (), {"__slots__": tuple(one.name for one in fields(cls))})
+
 
 TorchRule = Literal["series", "exact", "minimum"]
 
@@ -51,8 +72,8 @@ class Build:
     ``torch``, ``cuda``, ``rocm`` are version strings as precise as the build states them ("2.7", "2.7.1", "12",
     "12.4"). ``torch_rule``: "series" (the same minor release), "exact" (this patch, as METADATA pins it), "minimum"
     (this or any newer: stable ABI or "andhigher"). ``vague_torch``: its name or folder speaks of a torch that cannot
-    be read, or not without its Python tag; only then is a ``torch`` of None no sign that it needs none. ``cpu`` is True for a build that says that it is CPU-only.
-    ``accelerator`` names one that is neither CUDA nor ROCm nor CPU ("xpu", "metal", "vulkan", "musa", "ascend"), with
+    be read, or not without its Python tag. ``cpu`` is True for a build that says that it is CPU-only. ``accelerator``
+    names one that is neither CUDA nor ROCm nor CPU ("xpu", "metal", "vulkan", "musa", "ascend"), with
     ``accelerator_version`` where stated; or "cuda" or "rocm" where the build says that it is for it, but no version.
     ``cxx11_abi`` is what the build is taken to be where that is a fact (a publisher whose labels are facts, a known
     publisher's truth, the file's symbols); ``cxx11_abi_label`` is what its name says.
@@ -141,69 +162,88 @@ def read_build(location: str, hints: LabelHints = NO_HINTS) -> Build:
     before the folders of a URL. Raises UnreadableFilenameError where the last part of ``location`` is not a wheel's name.
     """
     folder, filename = split_location(location)
+    folder = folder.lower()
     beginning, tags, platform = split_name(filename.lower())
-    shared = _shared(beginning, platform, folder.lower(), hints)
-    torch = shared.torch
-    if shared.open_digits:
-        torch = torch_from_digits(shared.open_digits, hints.torch_digits, shared.cuda, _python(tags))
-    # What Build(...) does, at half its cost: lists of 100,000 candidates are read in this function.
-    build = object.__new__(Build)
-    for put, value in zip(_PUT, (filename, read_tags(tags), torch, *shared.values), strict=True):
-        put(build, value)
-    return build
+    project, said = _read_beginning(beginning, folder, hints)
+    said = said or _read_words(words_of(project, folder, platform), hints)
+    build = _Draft()
+    build.filename = filename
+    build.name = project.name
+    build.version = project.version
+    build.build_number = project.build_number
+    build.tags = read_tags(tags)
+    build.torch = said.torch
+    if said.open_digits:
+        build.torch = torch_from_digits(said.open_digits, hints.torch_digits, said.cuda, _python(tags))
+    build.torch_rule = said.torch_rule
+    build.vague_torch = said.vague_torch
+    build.cuda = said.cuda
+    build.rocm = said.rocm
+    build.cpu = said.cpu
+    build.accelerator = said.accelerator
+    build.accelerator_version = said.accelerator_version
+    build.cxx11_abi = _cxx11_abi(project.version, folder, platform, said)
+    build.cxx11_abi_label = said.cxx11_abi_label
+    build.archs = said.archs
+    build.unusual_version = project.unusual_version
+    build.requires_python = None
+    build.requires = ()
+    build.__class__ = Build
+    return build  # type: ignore[no-any-return]  # a draft is Any
 
 
-_OWN = ("filename", "tags", "torch")  # the fields that differ between the wheels of one project, version and folder
-_SHARED = tuple(one.name for one in fields(Build) if one.name not in _OWN)
-_PUT = tuple(getattr(Build, name).__set__ for name in (*_OWN, *_SHARED))
+_Draft = draft_of(Build)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Shared:
-    """What all wheels with the same beginning, platform and folder share; ``values`` in the order of _SHARED."""
+class _Said(NamedTuple):
+    """What all wheels with the same words share; named as in Build. ``cxx11_abi``: a fact, if the wheel is for Linux."""
 
     torch: str | None
     open_digits: str | None
+    torch_rule: TorchRule
+    vague_torch: bool
     cuda: str | None
-    values: tuple[object, ...]
+    rocm: str | None
+    cpu: bool
+    accelerator: str | None
+    accelerator_version: str | None
+    cxx11_abi: bool | None
+    cxx11_abi_label: bool | None
+    archs: tuple[str, ...] | None
 
 
+# What stands before the tags, in its folder, repeats with each of the tags: a whole list should find room.
 @lru_cache(maxsize=32768)
-def _shared(beginning: str, platform: str, folder: str, hints: LabelHints) -> _Shared:
+def _read_beginning(beginning: str, folder: str, hints: LabelHints) -> tuple[Project, _Said | None]:
+    """What the wheels of a beginning share; None instead of what they say where the platform has a word in that."""
     project = read_project(beginning)
-    evidence = weigh(project, folder, platform, _as_label(hints), hints.torch_digits)
+    if has_habits(project):
+        return project, None
+    return project, _read_words(words_of(project, folder, ""), hints)
+
+
+@lru_cache(maxsize=8192)
+def _read_words(words: Words, hints: LabelHints) -> _Said:
+    evidence = weigh(words, _as_label(hints), hints.torch_digits)
     runs_on = evidence.accelerator
     named = named_kind(runs_on)
-    one = Build(
-        filename="",
-        name=project.name,
-        version=project.version,
-        build_number=project.build_number,
-        tags=frozenset(),
-        torch_rule=_torch_rule(project.name, evidence),
+    cxx11_abi = hints.cxx11_abi
+    if cxx11_abi is None and hints.cxx11_abi_labels == "fact":
+        cxx11_abi = evidence.cxx11_abi
+    return _Said(
+        torch=evidence.torch,
+        open_digits=evidence.open_digits,
+        torch_rule="exact" if words.name == "torch" else "minimum" if evidence.torch_minimum else "series",
         vague_torch=evidence.vague_torch,
         cuda=evidence.cuda,
         rocm=version_for(runs_on, "rocm"),
-        cpu=runs_on == CPU,
+        cpu=is_cpu(runs_on),
         accelerator=named,
         accelerator_version=runs_on.version if runs_on and named else None,
-        cxx11_abi=_cxx11_abi(folder, project.version, platform, evidence, hints),
+        cxx11_abi=cxx11_abi,
         cxx11_abi_label=evidence.cxx11_abi,
         archs=evidence.archs,
-        unusual_version=project.unusual_version,
     )
-    return _Shared(
-        torch=evidence.torch,
-        open_digits=evidence.open_digits,
-        cuda=evidence.cuda,
-        values=tuple(getattr(one, name) for name in _SHARED),
-    )
-
-
-def _torch_rule(name: str, evidence: Evidence) -> TorchRule:
-    if name == "torch":
-        return "exact"
-    return "minimum" if evidence.torch_minimum else "series"
 
 
 @lru_cache(maxsize=1024)
@@ -218,17 +258,15 @@ def _as_label(hints: LabelHints) -> Label:
     return Label(torch=hints.torch, accelerator=accelerator, archs=hints.archs)
 
 
-def _cxx11_abi(folder: str, version: Version, platform: str, evidence: Evidence, hints: LabelHints) -> bool | None:
+def _cxx11_abi(version: Version, folder: str, platform: str, said: _Said) -> bool | None:
     """The C++ ABI, only where it is a fact. It has no meaning on Windows and macOS (one ABI there)."""
-    label = evidence.cxx11_abi
     if not platform.startswith(("linux", "manylinux", "musllinux")):
         return None
-    if hints.cxx11_abi is not None:
-        return hints.cxx11_abi
-    if label is not None and hints.cxx11_abi_labels == "fact":
-        return label
+    repository = publisher_of(folder) if said.cxx11_abi is None else None
+    if repository is None:
+        return said.cxx11_abi
     return published_cxx11_abi(
-        folder, version, torch=evidence.torch, cuda=evidence.cuda, label=label, platform=platform
+        repository, version, torch=said.torch, cuda=said.cuda, label=said.cxx11_abi_label, platform=platform
     )
 
 
@@ -282,7 +320,7 @@ def _with_accelerator(build: Build, stated: Accelerator | None) -> Build:
         build,
         cuda=version_for(stated, "cuda"),
         rocm=version_for(stated, "rocm"),
-        cpu=stated == CPU,
+        cpu=is_cpu(stated),
         accelerator=named,
         accelerator_version=stated.version if named else None,
     )

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from packaging.tags import Tag
 
-from pipfallback.builds import Build, Candidate
+from pipfallback.builds import Build, Candidate, draft_of
 from pipfallback.environment import Environment
 from pipfallback.releases import series_beside
 from pipfallback.rules import cuda, gpu, request, tags, torch
@@ -73,8 +73,7 @@ class Decision:
         return self.grade is not None
 
 
-@dataclass(frozen=True, slots=True)
-class _Verdict:
+class _Verdict(NamedTuple):
     """What rules found, apart, and the grade that follows."""
 
     mismatches: tuple[Mismatch, ...] = ()
@@ -218,10 +217,12 @@ def _verdict(mismatches: tuple[Mismatch, ...], doubts: tuple[str, ...]) -> _Verd
 
 
 def _decision(candidate: Candidate, verdict: _Verdict, nearness: Nearness) -> Decision:
-    return Decision(
-        candidate=candidate,
-        grade=verdict.grade,
-        mismatches=verdict.mismatches,
-        doubts=verdict.doubts,
-        nearness=nearness,
-    )
+    decision = _Draft()
+    decision.candidate = candidate
+    decision.mismatches, decision.doubts, decision.grade = verdict
+    decision.nearness = nearness
+    decision.__class__ = Decision
+    return decision  # type: ignore[no-any-return]  # a draft is Any
+
+
+_Draft = draft_of(Decision)

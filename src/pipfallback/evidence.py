@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from pipfallback.labels import (
     CPU,
@@ -22,7 +23,7 @@ from pipfallback.labels import (
     read_label,
     torch_from_digits,
 )
-from pipfallback.publishers import unsaid_accelerator
+from pipfallback.publishers import UNSAID_OF, unsaid_accelerator
 from pipfallback.wheel_names import Project
 
 
@@ -51,35 +52,67 @@ def version_for(accelerator: Accelerator | None, kind: str) -> str | None:
 
 def named_kind(accelerator: Accelerator | None) -> str | None:
     """The kind of an accelerator where the fields cuda, rocm and cpu of a Build do not hold it."""
-    if accelerator is None or accelerator == CPU or (accelerator.version and accelerator.kind in {"cuda", "rocm"}):
+    if accelerator is None or is_cpu(accelerator) or (accelerator.version and accelerator.kind in {"cuda", "rocm"}):
         return None
     return accelerator.kind
 
 
-def weigh(project: Project, folder: str, platform: str, stated: Label, digits: TorchDigits | None) -> Evidence:
-    """All evidence of one wheel.
+def is_cpu(accelerator: Accelerator | None) -> bool:
+    """Whether it says that the build is for the CPU only."""
+    return accelerator is not None and accelerator.kind == CPU.kind
 
-    ``folder`` (its URL without the name; empty for a bare name) and ``platform`` (its platform tags) in lower case;
-    ``stated`` is what the catalog says, ``digits`` how the publisher packs torch versions.
+
+class Words(NamedTuple):
+    """All that ``weigh`` looks at; hundreds of wheels have the same words, whatever their version and tags.
+
+    ``project``, ``folder``, ``platform``: only where they say more than name and label do, else None and "".
     """
-    label = read_label(project.version.local or "")
-    tag = _build_tag_label(project.build_tag)
-    place = read_folder(folder)
-    post = _post_label(project.name, project.version_text)
+
+    name: str
+    label: str
+    build_tag: str
+    folder: str
+    platform: str
+    project: Project | None
+
+
+def has_habits(project: Project) -> bool:
+    """Whether version, folder and platform of such a project say what those of others do not."""
+    return project.name in _PROJECTS_WITH_HABITS
+
+
+def words_of(project: Project, folder: str, platform: str) -> Words:
+    """The words of a wheel: ``folder`` (its URL without the name; empty for a bare name), ``platform`` (its tags)."""
+    if has_habits(project):
+        return Words(project.name, project.label, project.build_tag, folder, platform, project)
+    return Words(project.name, project.label, project.build_tag, _telling(folder), "", None)
+
+
+@lru_cache(maxsize=8192)
+def _telling(folder: str) -> str:
+    return "" if read_folder(folder) == NO_LABEL else folder
+
+
+def weigh(words: Words, stated: Label, digits: TorchDigits | None) -> Evidence:
+    """All evidence of one wheel; ``stated`` is what the catalog says, ``digits`` how the publisher packs torch versions."""
+    label = read_label(words.label)
+    tag = _build_tag_label(words.build_tag)
+    place = read_folder(words.folder)
+    post, unsaid = _habits(words)
     accelerator = first_accelerator(
         (
             label.accelerator,
-            name_accelerator(project.name),
+            name_accelerator(words.name),
             tag.accelerator,
             stated.accelerator,
             place.accelerator,
             post.accelerator,
-            unsaid_accelerator(folder, project.name, project.version, platform),
+            unsaid,
         )
     )
     torch, minimum, unsettled = None, False, None
-    if project.name == "torch":
-        torch = project.version.public
+    if words.name == "torch" and words.project:
+        torch = words.project.version.public
     else:
         torch, minimum, unsettled = _first_torch(
             (label, tag, stated, place, post), digits, version_for(accelerator, "cuda")
@@ -118,12 +151,24 @@ def _first_torch(
     return None, False, unsettled
 
 
+_PROJECTS_WITH_HABITS = UNSAID_OF | {"paddlepaddle-gpu", "tinycudann"}
+
+
+def _habits(words: Words) -> tuple[Label, Accelerator | None]:
+    """What the version of some projects states besides, and what goes without saying."""
+    project = words.project
+    if project is None:
+        return NO_LABEL, None
+    unsaid = unsaid_accelerator(words.folder, project.name, project.version, words.platform)
+    return _post_label(project.name, project.version_text), unsaid
+
+
 _BUILD_TAG = re.compile(r"(\d{3,4})\.(\d{3})")
 
 
 def _build_tag_label(text: str) -> Label:
     """torch and CUDA in a build tag: "270.128" is torch 2.7.0 with CUDA 12.8 (woct0rdho, loscrossos: SageAttention)."""
-    found = _BUILD_TAG.fullmatch(text)
+    found = _BUILD_TAG.fullmatch(text) if text else None
     cuda = cuda_version(found[2]) if found else None
     torch = torch_from_digits(found[1], "major.minor.patch", cuda) if found else None
     if not (cuda and torch):

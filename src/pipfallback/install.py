@@ -20,17 +20,17 @@ from pipfallback.net.download import Downloader
 from pipfallback.outcome import Attempt, Change, Ending, InstalledNow, Outcome, Primary, RequestOutcome, Verified
 from pipfallback.pip import Pip
 from pipfallback.pip_failures import Cause
-from pipfallback.planned import foresee
 from pipfallback.primary import (
     Managed,
     PipsWord,
     Tell,
     blamed,
+    foresee_rest,
     refused_beforehand,
     stands,
     verdict_on,
-    words_of_ours,
     words_of_primary,
+    words_of_rest,
 )
 from pipfallback.requests import Request, host_of
 from pipfallback.verify import Verdict
@@ -118,14 +118,11 @@ class _Story:
             brings_torch = self._foresee()
             if self._job.command.has("--dry-run"):
                 return self._outcome(self._first_choices())
-            if brings_torch:
-                if (ending := self._first_choices(announce=False)) != "ok":
-                    return self._outcome("ok" if self._as_written() else ending)
-                self._bring_torch()
+            if brings_torch and (ending := self._bring_torch()) != "ok":
+                return self._given_up(ending)
             while (managed := self._next_waiting()) is not None:
-                ending = self._fall_back(managed)
-                if ending != "ok":
-                    return self._outcome("ok" if self._as_written() else ending)
+                if (ending := self._fall_back(managed)) != "ok":
+                    return self._given_up(ending)
                 if self._next_waiting() is None:
                     self._judge_unsettled()
         except PipsWord as word:
@@ -166,6 +163,9 @@ class _Story:
             now = None if installed is None else _now(installed, verdict)
             self._done[text] = RequestOutcome(request=text, status="primary", primary=primary, installed=now)
 
+    def _given_up(self, ending: Ending) -> Outcome:
+        return self._outcome("ok" if self._as_written() else ending)
+
     def _as_written(self) -> bool:
         """No build fits the torch that is here; where only our pins kept pip from another torch, let pip have its way."""
         own = self._job.command.own
@@ -195,18 +195,11 @@ class _Story:
     def _foresee(self) -> bool:
         """Judge by the torch that the rest of the command will bring; whether it brings one (or may)."""
         job, place = self._job, self._place
-        wanted = [item for item in job.command.wanted if item.value not in self._failed]
-        named = any(request.name in pins.TORCH_FAMILY for request in job.requests)
-        fixed = "torch" in self._before and not named and not job.command.own.allow_torch_change
-        if not wanted or fixed:
-            return False
-        seen = foresee(
-            job.command,
-            environment=place.environment,
-            installation=job.installation,
-            without=self._failed,
-            extra=words_of_ours(job.command, job.requests, job.managed, place, hold_torch=False),
+        seen = foresee_rest(
+            job.command, job.requests, job.managed, installation=job.installation, failed=self._failed, place=place
         )
+        if seen is None:
+            return False
         self._place = replace(place, environment=seen.environment)
         if line := seen.in_words():
             job.tell(line)
@@ -231,15 +224,16 @@ class _Story:
                 self._job.tell(f"would try {candidate.build.filename}{_from(candidate)} first")
         return "ok"
 
-    def _bring_torch(self) -> None:
-        """Everything but the failed requests comes first: builds must fit the torch that is there then."""
-        words = self._job.command.replaced(
-            lambda item: () if item.kind == "requirement" and item.value in self._failed else None
-        )
+    def _bring_torch(self) -> Ending:
+        """Everything but the failed requests comes first, if builds fit: they must fit the torch that is there then."""
+        if (ending := self._first_choices(announce=False)) != "ok":
+            return ending
+        words = words_of_rest(self._job.command, self._job.managed, self._failed)
         run = self._place.pip.run(words, self._place.transaction)
         if run.failure is not None:
             raise PipsWord(run.exit_code, run.failure)
         self._place = replace(self._place, environment=self._job.look_again())
+        return "ok"
 
     def _next_waiting(self) -> Managed | None:
         waiting = self._failed.keys() - self._settled.keys()

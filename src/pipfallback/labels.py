@@ -100,6 +100,10 @@ class _Statements:
     abi: set[bool] = field(default_factory=set)
     archs: list[str] = field(default_factory=list)
 
+    def torch_versions(self) -> tuple[str | None, str | None]:
+        """The torch with dots, and the one without; the latter counts only where there is none of the former."""
+        return agreed(self.torch), None if self.torch else agreed(self.digits)
+
 
 @lru_cache(maxsize=16384)
 def read_label(text: str) -> Label:
@@ -113,8 +117,7 @@ def read_label(text: str) -> Label:
             _note(said, word)
     if not any(one.kind == "cuda" for one in said.accelerators):
         said.accelerators += [Accelerator(kind="cuda", version=version) for version in said.compiler]
-    torch = agreed(said.torch)
-    digits = agreed(said.digits) if not said.torch else None
+    torch, digits = said.torch_versions()
     return Label(
         torch=torch,
         torch_digits=digits,
@@ -132,15 +135,19 @@ def _note(said: _Statements, word: re.Match[str]) -> None:
         said.accelerators.append(accelerator)
     if "nvcc" in found and (version := cuda_version(found["nvcc"])):
         said.compiler.append(version)
-    if "torch" in found and _is_torch_series(found["torch"]):
-        said.torch.append(found["torch"])
-    if "digits" in found:
-        said.digits.append(found["digits"])
+    _note_torch(said, found)
     if "archs" in found:
         said.archs += [f"{arch[: _minor_at(arch)]}.{arch[_minor_at(arch) :]}" for arch in found["archs"].split(".")]
     if (abi := _abi(found)) is not None:
         said.abi.add(abi)
     said.minimum = said.minimum or "minimum" in found
+
+
+def _note_torch(said: _Statements, found: dict[str, str]) -> None:
+    if "torch" in found and _is_torch_series(found["torch"]):
+        said.torch.append(found["torch"])
+    if "digits" in found:
+        said.digits.append(found["digits"])
     said.named = said.named or "torch" in found or "digits" in found
 
 

@@ -29,6 +29,8 @@ from pipfallback.releases import (
     torch_with_rocm,
 )
 from pipfallback.rules.gpu import runs_on
+from pipfallback.rules.tags import is_for_machine
+from pipfallback.rules.torch import torch_of
 from pipfallback.rules.values import Policy
 from pipfallback.tags import tags_for
 
@@ -56,7 +58,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hint:
-    """The changes with which ``decisions`` would be accepted, as judged then, best first; ``text`` says it in words."""
+    """The changes with which ``decisions`` would be accepted, as judged then, best first; ``text`` says it in words.
+
+    Without decisions: all known builds are for other systems or machines, and only a build that is not known would help.
+    """
 
     changes: tuple[Change, ...]
     decisions: tuple[Decision, ...]
@@ -84,18 +89,40 @@ def what_would_change(
 ) -> list[Hint]:
     """The cheapest changes with which refused decisions would be accepted: at most ``limit`` hints, each of another kind.
 
-    What a hint already lifts is not told again with something added.
+    ``decisions`` are all that were made, the accepted too: where a version is accepted, no other environment is advised
+    for its sake, only consent to another build of it. What a hint already lifts is not told again with something added.
     """
+    decisions = list(decisions)
     start = _World(environment=environment, policy=policy)
-    alike: dict[frozenset[str], list[Decision]] = {}
-    for decision in sorted((each for each in decisions if not each.accepted), key=lambda each: key(each, Wish())):
-        alike.setdefault(_kinds(decision), []).append(decision)
+    alike = _refused_alike(decisions)
     hints: list[Hint] = []
     for kinds in sorted(alike, key=_cost):
         if len(hints) < limit and not any({change.kind for change in hint.changes} <= kinds for hint in hints):
             # Of those that ask for consent alone it is told how many they are.
             hints += _hints(alike[kinds] if kinds == {"trust"} else alike[kinds][:_LOOKED_AT], start)
-    return hints
+    return hints or _no_build_for_this_machine(decisions, environment)
+
+
+def _refused_alike(decisions: list[Decision]) -> dict[frozenset[str], list[Decision]]:
+    """The refused for whose sake a change may be advised, best first, by the kinds of change that they ask for."""
+    here = {decision.candidate.build.version.public for decision in decisions if decision.accepted}
+    refused = [decision for decision in decisions if not decision.accepted]
+    alike: dict[frozenset[str], list[Decision]] = {}
+    for decision in sorted(refused, key=lambda each: key(each, Wish())):
+        kinds = _kinds(decision)
+        if kinds == {"trust"} or decision.candidate.build.version.public not in here:
+            alike.setdefault(kinds, []).append(decision)
+    return alike
+
+
+def _no_build_for_this_machine(decisions: list[Decision], environment: Environment) -> list[Hint]:
+    """One hint where every build is for another system, machine or C library, which no change here makes good."""
+    tags = {tag for decision in decisions for tag in decision.candidate.build.tags}
+    if not tags or any(is_for_machine(tag, environment) for tag in tags):
+        return []
+    name = f"musl on {environment.platform}" if environment.musl else environment.platform
+    text = f"no build for {name} is known; name one in a fallbacks.toml, or let pip build it with --allow-build"
+    return [Hint(changes=(Change(kind="platform-tag", text=f"a build for {name}"),), decisions=(), text=text)]
 
 
 def _kinds(decision: Decision) -> frozenset[str]:
@@ -211,7 +238,8 @@ def _other_torch(decision: Decision, world: _World) -> Iterator[_World]:
 
 def _series_for(build: Build, here: Torch | None) -> list[str]:
     """The torch series to try: the one that the build is for, else the one that is here, else any."""
-    asked = build.torch and series_of(build.torch)
+    stated = torch_of(build)
+    asked = stated and series_of(stated)
     own = here and series_of(here.version)
     if build.torch_rule == "minimum" and asked:
         newer = [series for series in torch_series() if numbers(series) >= numbers(asked)]

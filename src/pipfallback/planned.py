@@ -67,7 +67,7 @@ def foresee(
     """Ask pip what ``command`` would install, with the user's own options, and see the environment with that.
 
     ``without``: requirements (as written) that are left out, since pip cannot serve them; ``extra``: words of ours,
-    such as constraints. Where no pip can tell, or pip fails, torch is unknown if the command names it.
+    such as "--only-binary". Where no pip can tell, or pip fails, torch is unknown if the command names it.
     """
     names_torch = any(
         item.value not in without and read_request(item.value or "").name == "torch" for item in command.requirements

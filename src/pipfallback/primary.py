@@ -10,14 +10,16 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 from pipfallback import pins
-from pipfallback.arguments import CommandLine
+from pipfallback.arguments import CommandLine, Item
 from pipfallback.attempts import Workplace
 from pipfallback.builds import Candidate, read_build
 from pipfallback.catalog import Package
 from pipfallback.choice import tag_mismatches
+from pipfallback.environment import Installation
 from pipfallback.installed import Installed
 from pipfallback.outcome import Primary
 from pipfallback.pip_failures import Cause, Failure
+from pipfallback.planned import Foresight, foresee
 from pipfallback.requests import Request, without_credentials
 from pipfallback.verify import Verdict
 
@@ -79,27 +81,54 @@ def words_of_primary(
     hold_torch: bool,
 ) -> tuple[str, ...]:
     """The command as written, with torch held where it is and no build from source of what the catalog knows."""
-    extra = words_of_ours(command, requests, managed, place, hold_torch=hold_torch)
-    return command.replaced(lambda item: (*item.words, *extra) if item.kind == "command" else None)
-
-
-def words_of_ours(
-    command: CommandLine,
-    requests: Sequence[Request],
-    managed: Sequence[Managed],
-    place: Workplace,
-    *,
-    hold_torch: bool,
-) -> tuple[str, ...]:
-    """What is added to the command: constraints that hold torch, and no build from source of what the catalog knows."""
     installed = place.installed()
     extra: list[str] = []
     if hold_torch:
         family = pins.torch_family(installed) - {request.name for request in requests}
         extra += pins.constraints(installed, family, place.scratch / "torch.txt")
-    if not command.own.allow_build:
-        extra += [word for each in managed for word in ("--only-binary", each.package.name)]
-    return tuple(extra)
+    extra += _no_builds(command, managed)
+    return command.replaced(lambda item: (*item.words, *extra) if item.kind == "command" else None)
+
+
+def words_of_rest(command: CommandLine, managed: Sequence[Managed], failed: Collection[str]) -> tuple[str, ...]:
+    """The command without its failed requirements, and no build from source of what the catalog knows."""
+
+    def change(item: Item) -> Sequence[str] | None:
+        if item.kind == "command":
+            return (*item.words, *_no_builds(command, managed))
+        return () if item.kind == "requirement" and item.value in failed else None
+
+    return command.replaced(change)
+
+
+def _no_builds(command: CommandLine, managed: Sequence[Managed]) -> tuple[str, ...]:
+    if command.own.allow_build:
+        return ()
+    return tuple(word for each in managed for word in ("--only-binary", each.package.name))
+
+
+def foresee_rest(
+    command: CommandLine,
+    requests: Sequence[Request],
+    managed: Sequence[Managed],
+    *,
+    installation: Installation,
+    failed: Collection[str],
+    place: Workplace,
+) -> Foresight | None:
+    """What the command would bring without its failed requirements; None where that leaves torch as it is."""
+    wanted = [item for item in command.wanted if item.value not in failed]
+    named = any(request.name in pins.TORCH_FAMILY for request in requests)
+    held = "torch" in place.installed() and not named and not command.own.allow_torch_change
+    if held or not wanted:
+        return None
+    return foresee(
+        command,
+        environment=place.environment,
+        installation=installation,
+        without=failed,
+        extra=_no_builds(command, managed),
+    )
 
 
 def blamed(failure: Failure, managed: Sequence[Managed], command: CommandLine) -> Managed | None:

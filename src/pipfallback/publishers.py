@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from packaging.version import Version
 
@@ -50,16 +51,22 @@ _TORCH_2_6: dict[str, tuple[_NotForced, ...]] = {
 }
 
 
+@lru_cache(maxsize=8192)
+def publisher_of(folder: str) -> str | None:
+    """The repository whose releases a folder is, where the real C++ ABI of its wheels is known."""
+    return next((name for name in _TORCH_2_6 if f"/{name}/releases/" in f"{folder}/"), None)
+
+
+@lru_cache(maxsize=8192)
 def published_cxx11_abi(
-    folder: str, version: Version, *, torch: str | None, cuda: str | None, label: bool | None, platform: str
+    repository: str, version: Version, *, torch: str | None, cuda: str | None, label: bool | None, platform: str
 ) -> bool | None:
     """The C++ ABI that a wheel really has, where its publisher and release are known; else None.
 
-    ``folder`` is the wheel's URL in lower case without the file name, ``label`` what the name says, ``platform`` the
-    platform tag. A TRUE label forces the ABI and is true.
+    ``repository`` is that of ``publisher_of``, ``label`` what the name says, ``platform`` the platform tag. A TRUE
+    label forces the ABI and is true.
     """
-    repository = next((name for name in _TORCH_2_6 if f"/{name}/releases/" in f"{folder}/"), None)
-    if label is None or repository is None or "linux" not in platform:
+    if label is None or "linux" not in platform:
         return None
     series = releases.series_of(torch) if torch else None
     if label or series is None:
@@ -93,6 +100,8 @@ _HABITS = (
     ),  # every macOS file there
 )
 _PYPI_HOSTS = ("https://files.pythonhosted.org/", "https://pypi.org/")
+# Of all other projects ``unsaid_accelerator`` knows nothing.
+UNSAID_OF = _TORCH_FAMILY | {project for project, _, _, _ in _HABITS}
 
 
 def unsaid_accelerator(folder: str, name: str, version: Version, platform: str) -> Accelerator | None:

@@ -64,15 +64,16 @@ class Wish:
 
 def rank(decisions: Iterable[Decision], wish: Wish) -> list[Decision]:
     """Put decisions in order; the order that they came in plays no part."""
-    # The order of ``key``. Of 100,000 decisions most share their version and their broken rules: the places of those
-    # are looked up once, and compared as numbers.
+    # The order of ``key``. Of 100,000 decisions most share their version and their broken rules, as objects: the places
+    # of those are worked out once, and compared as numbers.
     decisions = list(decisions)
-    costs = _places({id(each.mismatches): cost(each) for each in _one_each(decisions)})
-    versions = {decision.candidate.build.version for decision in decisions}
-    places = _places({version: version_place(version, wish) for version in versions})
+    broken = {id(each.mismatches): each for each in decisions}
+    versions = {id(each.candidate.build.version): each.candidate.build.version for each in decisions}
+    costs = _places({name: cost(each) for name, each in broken.items()})
+    places = _places({name: version_place(version, wish) for name, version in versions.items()})
     return sorted(
         decisions,
-        key=lambda each: _key(each, costs[id(each.mismatches)], places[each.candidate.build.version]),
+        key=lambda each: _key(each, costs[id(each.mismatches)], places[id(each.candidate.build.version)]),
     )
 
 
@@ -134,11 +135,6 @@ def _sortable(version: Version) -> tuple[int, ...]:
 def _highest_first(number: int, suffix: str) -> tuple[int, ...]:
     """Build numbers break ties, the higher first (PEP 427)."""
     return (0, -number, *(-ord(letter) for letter in suffix), 1)
-
-
-def _one_each(decisions: Iterable[Decision]) -> Iterable[Decision]:
-    """One decision for each tuple of mismatches; the judge gives alike candidates the same one."""
-    return {id(decision.mismatches): decision for decision in decisions}.values()
 
 
 def _places(keys: Mapping[K, tuple[int, ...]]) -> dict[K, int]:

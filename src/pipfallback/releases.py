@@ -247,6 +247,57 @@ def _abi_of_2_6(version: Version, cuda: str | None, *, x86_64: bool) -> bool | N
     return False if cuda in ("11.8", "12.4") or local in ("", "cpu") else None
 
 
+def is_published(torch_version: str, cuda: str | None) -> bool:
+    """Whether torch's own project published a wheel of this version, with this CUDA (major.minor; None: not stated).
+
+    True for a release of a known series whose label says what it was published with (+cu126, +rocm6.2.4, +cpu), and for
+    one without a label that has the CUDA of PyPI's. False for all else, known or not: nightlies, NVIDIA's and source
+    builds (a0+git...), conda's post releases, a label that the project never used with that release.
+    """
+    try:
+        version = Version(torch_version)
+    except InvalidVersion:
+        return False
+    series, local = series_of(torch_version), version.local
+    if series is None or series not in _TORCH or version.is_prerelease or version.post is not None:
+        return False
+    if local is None:
+        return cuda in (None, pypi_cuda(series))
+    if local.startswith("rocm"):
+        return torch_with_rocm(series, local.removeprefix("rocm")) is True
+    if cuda and local == f"cu{cuda.replace('.', '')}":
+        return torch_with_cuda(series, cuda) is True
+    return local in ("cpu", "cpu.cxx11.abi")
+
+
+# Packages whose compiled code calls torch's, whatever their names say: pytorch/vision and pytorch/audio (README), xformers
+# (facebookresearch/xformers: METADATA pins one torch), PyTorch Geometric's (data.pyg.org: a page of links for each torch).
+TORCH_EXTENSIONS = frozenset(
+    {"torchvision", "torchaudio", "xformers", "torch-scatter", "torch-sparse", "torch-cluster", "torch-spline-conv"}
+)
+
+# Minor versions: the oldest that the tables hold, and the last torchaudio that is sure to have torch's number.
+_OLDEST_VISION, _OLDEST_AUDIO, _LAST_PAIRED_AUDIO = 6, 7, 9
+
+
+def series_beside(name: str, version: Version) -> str | None:
+    """The torch series that a release of torchvision or torchaudio was made with. None: another package, or not known.
+
+    ``name`` as PEP 503 writes it. Sources: the tables of torch versions in the README of pytorch/vision and in
+    docs.pytorch.org/audio (installation). From torchaudio 2.10 on the numbers are not taken for torch's.
+    """
+    if name not in ("torchvision", "torchaudio"):
+        return None
+    major, minor = (*version.release, 0)[:2]
+    if name == "torchvision":
+        if major or minor < _OLDEST_VISION:
+            return None
+        return f"2.{minor - 15}" if minor >= 15 else f"1.{minor - 1}"
+    if major == 2:
+        return f"2.{minor}" if minor <= _LAST_PAIRED_AUDIO else None
+    return f"1.{minor}" if major == 0 and _OLDEST_AUDIO <= minor <= 13 else None
+
+
 def driver_cuda(driver_version: str, *, windows: bool = False) -> str | None:
     """The newest CUDA that a driver supports: "560.35.05" -> "12.6".
 

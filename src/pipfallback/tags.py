@@ -81,14 +81,9 @@ def cross_tags(
     python = tuple(version[:2] if version else (int(part) for part in own_version.split(".")[:2]))
     kind = implementation or re.sub(r"\d.*", "", own[0].interpreter)
     interpreter = kind + "".join(map(str, python))
-    if platforms:
-        accepted = list(dict.fromkeys(tag for name in platforms for tag in _platforms_of_pip(name)))
-    else:
-        accepted = list(dict.fromkeys(tag.platform for tag in own if tag.platform != "any"))
-    found: Iterator[Tag]
+    named = [tag for name in platforms for tag in _platforms_of_pip(name)]
+    accepted = list(dict.fromkeys(named or [tag.platform for tag in own if tag.platform != "any"]))
     if kind == "cp":
-        if not version and not implementation and not abis:
-            abis = list(dict.fromkeys(tag.abi for tag in own if tag.abi.startswith(interpreter)))
         found = cpython_tags(python, abis or _cpython_abis(python, own), accepted)
     else:
         found = generic_tags(interpreter, abis or [own[0].abi], accepted)

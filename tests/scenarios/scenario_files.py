@@ -16,12 +16,13 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from pipfallback.builds import NO_HINTS, Candidate, LabelHints, Metadata, Trust, read_build, with_metadata
+from pipfallback.builds import NO_HINTS, Candidate, LabelHints, Metadata, read_build, with_metadata
 from pipfallback.compatibility import Policy
 from pipfallback.environment import Driver, Environment, Gpu, Python, Torch
 from pipfallback.ranking import Wish
 from pipfallback.releases import driver_cuda, official_cxx11_abi
 from pipfallback.tags import tags_for
+from pipfallback.trust import Trust
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -54,7 +54,7 @@ def rocm(build: Build, setting: Setting) -> Finding:
     if not is_for_rocm(build):
         return None
     torch = setting.environment.torch
-    if torch is not None and setting.tied_to_torch(build) and backend_of(torch) is not None:
+    if torch is not None and backend_of(torch) is not None and _torch_decides_for_rocm(build, torch, setting):
         return _rocm_beside_torch(build, torch)
     return _rocm_alone(build, setting.environment)
 
@@ -157,6 +157,13 @@ def _rocm_beside_torch(build: Build, torch: Torch) -> Finding:
         text = f"built for {wanted}; torch {torch.version} here is built for {found}"
         return Mismatch(rule="rocm", wanted=wanted, found=found, text=text)
     return None if len(asked) == 2 else "which ROCm release it was built for is not stated"
+
+
+def _torch_decides_for_rocm(build: Build, torch: Torch, setting: Setting) -> bool:
+    """It does for what is tied to it, and for what may be where a torch for CUDA is all that tells of the GPU."""
+    if setting.tied_to_torch(build):
+        return True
+    return bool(torch.cuda and not setting.environment.rocm_toolkit and setting.may_be_tied_to_torch(build))
 
 
 def _rocm_alone(build: Build, environment: Environment) -> Finding:

@@ -10,11 +10,12 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from pipfallback.builds import Build, Candidate, Trust
+from pipfallback.builds import Build, Candidate
 from pipfallback.environment import Environment
 from pipfallback.releases import numbers
 from pipfallback.rules.values import Finding, Mismatch, Setting
 from pipfallback.tags import linux_level
+from pipfallback.trust import Trust
 
 _RANKS = {level: level.rank for level in Trust}
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from packaging.tags import Tag
 
 from pipfallback.builds import Build
+from pipfallback.environment import Environment
 from pipfallback.releases import numbers
 from pipfallback.rules.values import Finding, Mismatch, Setting
 
@@ -87,6 +88,17 @@ def broken_axes(build: Build, setting: Setting) -> frozenset[str]:
     if not setting.environment.tags or not setting.tag_places.keys().isdisjoint(build.tags):
         return frozenset()
     return min((_broken(tag, setting) for tag in build.tags), key=_badness)
+
+
+def is_for_machine(tag: Tag, environment: Environment) -> bool:
+    """Whether a tag is for this system, machine and C library, of whatever level, or for any."""
+    if tag.platform == "any":
+        return True
+    system, machine, _ = _platform_parts(tag.platform)
+    own_system, own_machine, _ = _platform_parts(environment.platform)
+    if system != own_system or own_machine not in _MACHINES_OF_MAC.get(machine, (machine,)):
+        return False
+    return not tag.platform.startswith("manylinux" if environment.musl else "musllinux")
 
 
 def _nearest(build: Build, setting: Setting) -> list[Tag]:

@@ -6,7 +6,8 @@ from packaging.version import InvalidVersion, Version
 
 from pipfallback.builds import Build
 from pipfallback.environment import Torch
-from pipfallback.releases import numbers, official_cxx11_abi
+from pipfallback.releases import is_published, numbers, official_cxx11_abi, series_beside
+from pipfallback.rules.cuda import is_for_cuda, is_for_rocm
 from pipfallback.rules.values import Finding, Mismatch, Setting
 
 _ABI_NAMES = {True: "new", False: "old"}
@@ -14,11 +15,13 @@ _ABI_NAMES = {True: "new", False: "old"}
 
 def torch_missing(build: Build, setting: Setting) -> Finding:
     """Refuse a build that is tied to torch where there is none and none will be."""
+    if setting.may_be_tied_to_torch(build) and (is_for_cuda(build) or is_for_rocm(build)):
+        return "whether it needs torch, and which, is not known"
     if setting.environment.torch is not None or not setting.tied_to_torch(build):
         return None
     if setting.environment.origins.get("torch") == "unknown":
         return "it needs torch; whether torch is here is not known"
-    wanted = _named(build) if build.torch else "torch"
+    wanted = _named(build) if torch_of(build) else "torch"
     return Mismatch(rule="torch-missing", wanted=wanted, found="none", text="needs torch; none is installed")
 
 
@@ -29,13 +32,23 @@ def torch_version(build: Build, setting: Setting) -> Finding:
         return None
     if not setting.tied_to_torch(build):
         return _shelf_mark(build, torch)
-    if build.torch is None:
+    asked = torch_of(build)
+    if asked is None:
         return "which torch it was built for is not stated"
-    return {"series": _series, "exact": _exact, "minimum": _minimum}[build.torch_rule](build.torch, torch)
+    return {"series": _series, "exact": _exact, "minimum": _minimum}[build.torch_rule](asked, torch)
+
+
+def torch_of(build: Build) -> str | None:
+    """The torch that the build is for: as it states, else the one that a release of torchvision or torchaudio goes with."""
+    return build.torch or series_beside(build.name, build.version)
 
 
 def cxx11_abi(build: Build, setting: Setting) -> Finding:
-    """Refuse a build whose C++ ABI is known and not torch's. A label that is not known to be true only raises doubt."""
+    """Refuse a build whose C++ ABI is known and not torch's. A label that is not known to be true only raises doubt.
+
+    torch's is known where its libraries were read, and where its version is that of a wheel of torch's own project
+    (``torch_abi``). That is no guess: such a wheel is one file with one ABI, which the release tables record.
+    """
     torch = setting.environment.torch
     if torch is None or not abi_matters(build, setting):
         return None
@@ -61,18 +74,25 @@ def abi_matters(build: Build, setting: Setting) -> bool:
 
 
 def torch_abi(torch: Torch, setting: Setting) -> tuple[bool | None, bool]:
-    """The C++ ABI of the torch here, and whether that is a fact or only what the official wheel of that name has."""
+    """The C++ ABI of the torch here, and whether that is a fact or only what the official wheel of that name has.
+
+    A label such as +cu124 is given by torch's own project alone. A release without one is PyPI's where pip will bring it
+    or where it was described to us; one that was found may be conda's, which has the same name and another ABI.
+    Nightlies, NVIDIA's and source builds are never taken for official wheels.
+    """
     if torch.cxx11_abi is not None:
         return torch.cxx11_abi, True
-    return official_cxx11_abi(torch.version, torch.cuda, setting.environment.platform), False
+    official = official_cxx11_abi(torch.version, torch.cuda, setting.environment.platform)
+    told = "+" in torch.version or setting.environment.origins.get("torch") in ("declared", "planned")
+    return official, told and is_published(torch.version, torch.cuda)
 
 
 def torch_distance(build: Build, setting: Setting) -> int:
     """How near the build's torch is to the one here: 0 the same patch, 1 the same series, 2 another patch of it, 3 else."""
-    torch = setting.environment.torch
-    if torch is None or build.torch is None:
+    torch, own = setting.environment.torch, torch_of(build)
+    if torch is None or own is None:
         return 3
-    asked, here = numbers(build.torch), numbers(torch.version)
+    asked, here = numbers(own), numbers(torch.version)
     if asked[:2] != here[:2]:
         return 3
     if len(asked) < 3:
@@ -140,4 +160,4 @@ def _refused(wanted: str, torch: Torch, claim: str) -> Mismatch:
 
 
 def _named(build: Build) -> str:
-    return f">={build.torch}" if build.torch_rule == "minimum" else str(build.torch)
+    return f">={build.torch}" if build.torch_rule == "minimum" else str(torch_of(build))

@@ -9,8 +9,10 @@ from functools import cached_property
 from packaging.specifiers import SpecifierSet
 from packaging.tags import Tag
 
-from pipfallback.builds import Build, Trust
+from pipfallback.builds import Build
 from pipfallback.environment import Environment
+from pipfallback.releases import TORCH_EXTENSIONS
+from pipfallback.trust import Trust
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,13 +67,22 @@ class Setting:
         return "linux" in self.environment.platform
 
     def tied_to_torch(self, build: Build) -> bool:
-        """Whether the build works only beside a torch that fits it: so the catalog, its METADATA or its name says."""
+        """Whether the build works only beside a torch that fits it: so the catalog, its METADATA or its name says.
+
+        A name says it with a torch, be it unreadable, and with a C++ ABI, which is torch's; some names are well known.
+        """
         if build.name == "torch":
             return False
         needs = self.policy.needs
-        if needs is None and build.torch is not None:
+        if needs is None and (build.vague_torch or build.torch is not None or build.name in TORCH_EXTENSIONS):
+            return True
+        if needs is None and (build.cxx11_abi is not None or build.cxx11_abi_label is not None):
             return True
         return "torch" in (needs or ()) or any(requirement.name == "torch" for requirement in build.requires)
+
+    def may_be_tied_to_torch(self, build: Build) -> bool:
+        """Whether nobody says if the build is tied to torch: the catalog does not know it, and it names none."""
+        return self.policy.needs is None and build.name != "torch" and not self.tied_to_torch(build)
 
 
 Rule = Callable[[Build, Setting], Finding]
