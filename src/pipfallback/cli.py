@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
     from pipfallback.catalog import Catalog
     from pipfallback.catalog_files import Layer
     from pipfallback.environment import Environment, Installation
-    from pipfallback.install import Job
     from pipfallback.outcome import Outcome
     from pipfallback.pip import Pip
+    from pipfallback.primary import Job
     from pipfallback.requests import Request
 
 # Each command imports what it needs, and no more: start-up is part of the product.
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code. Errors are told here, never as a traceback for what a user can cause."""
+    # A command lives for seconds, and 100,000 values without a cycle among them cost the collector half a second.
+    gc.disable()
     words = list(sys.argv[1:] if argv is None else argv)
     for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
         if hasattr(signal, name):
@@ -220,10 +223,9 @@ def _install_managed(command: CommandLine, requests: tuple[Request, ...]) -> int
 
 
 def _job(command: CommandLine, requests: tuple[Request, ...], catalog: Catalog) -> Job:
-    from pipfallback.install import Job
     from pipfallback.looking import applies
     from pipfallback.pip import pip_for
-    from pipfallback.primary import Managed
+    from pipfallback.primary import Job, Managed
     from pipfallback.sources import candidates
     from pipfallback.target import find_target
 

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pipfallback import pins, transaction
-from pipfallback.arguments import CommandLine
 from pipfallback.attempts import Success, Tried, Workplace, try_candidate
 from pipfallback.builds import Candidate
 from pipfallback.choice import asked_candidate, choose, policy_of, without_asked
 from pipfallback.compatibility import Decision
-from pipfallback.environment import Environment, Installation
 from pipfallback.installed import Installed
 from pipfallback.layout import cross_options, layout_of
 from pipfallback.net.download import Downloader
-from pipfallback.outcome import Attempt, Change, Ending, InstalledNow, Outcome, Primary, RequestOutcome, Verified
-from pipfallback.pip import Pip
+from pipfallback.outcome import (
+    Attempt,
+    Ending,
+    InstalledNow,
+    Outcome,
+    Primary,
+    RequestOutcome,
+    Verified,
+    changes_between,
+)
 from pipfallback.pip_failures import Cause
 from pipfallback.primary import (
+    Job,
     Managed,
     PipsWord,
-    Tell,
     blamed,
     foresee_rest,
     refused_beforehand,
@@ -32,30 +38,11 @@ from pipfallback.primary import (
     words_of_primary,
     words_of_rest,
 )
-from pipfallback.requests import Request, host_of
+from pipfallback.requests import host_of
 from pipfallback.verify import Verdict
 
 # Where the user's own wheel was not even tried, it is the first candidate (and may be refused, with its reasons).
 _ASKED_MAY_DO = frozenset({"not-replaced", Cause.UNSUPPORTED_WHEEL.value})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """One ``pipfallback install``: what was asked for, where, and how to tell about it.
-
-    ``tell`` takes lines of our own, ``say_as_pip`` those that pip itself would have written. ``look_again`` gives the
-    environment anew, after the command itself has brought another torch.
-    """
-
-    command: CommandLine
-    requests: tuple[Request, ...]
-    managed: tuple[Managed, ...]
-    environment: Environment
-    installation: Installation
-    pip: Pip
-    tell: Tell
-    say_as_pip: Tell
-    look_again: Callable[[], Environment]
 
 
 def install(job: Job) -> Outcome:
@@ -375,7 +362,7 @@ class _Story:
             requests=tuple(
                 self._done[each.request.text] for each in self._job.managed if each.request.text in self._done
             ),
-            changed=_changes(self._before, after),
+            changed=changes_between(self._before, after),
         )
 
 
@@ -399,11 +386,3 @@ def _considered(managed: Managed, decisions: Sequence[Decision], accepted: Seque
 
 def _from(candidate: Candidate) -> str:
     return f" ({candidate.source})" if candidate.source else ""
-
-
-def _changes(before: Mapping[str, Installed], after: Mapping[str, Installed]) -> tuple[Change, ...]:
-    versions = [
-        (name, before[name].version if name in before else None, after[name].version if name in after else None)
-        for name in sorted({*before, *after})
-    ]
-    return tuple(Change(name=name, before=old, after=new) for name, old, new in versions if old != new)

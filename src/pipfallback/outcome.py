@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from pipfallback.builds import Candidate
 from pipfallback.compatibility import Decision
 from pipfallback.environment import Environment
+from pipfallback.installed import Installed
 
 Stage = Literal["fetch", "inspect", "pip", "verify"]
 Status = Literal["primary", "fallback", "failed"]
@@ -86,3 +88,12 @@ class Outcome:
     environment: Environment
     requests: tuple[RequestOutcome, ...]
     changed: tuple[Change, ...] = ()
+
+
+def changes_between(before: Mapping[str, Installed], after: Mapping[str, Installed]) -> tuple[Change, ...]:
+    """The distributions whose version differs, by name."""
+    versions = [
+        (name, before[name].version if name in before else None, after[name].version if name in after else None)
+        for name in sorted({*before, *after})
+    ]
+    return tuple(Change(name=name, before=old, after=new) for name, old, new in versions if old != new)

@@ -15,9 +15,10 @@ from pipfallback.attempts import Workplace
 from pipfallback.builds import Candidate, read_build
 from pipfallback.catalog import Package
 from pipfallback.choice import tag_mismatches
-from pipfallback.environment import Installation
+from pipfallback.environment import Environment, Installation
 from pipfallback.installed import Installed
 from pipfallback.outcome import Primary
+from pipfallback.pip import Pip
 from pipfallback.pip_failures import Cause, Failure
 from pipfallback.planned import Foresight, foresee
 from pipfallback.requests import Request, without_credentials
@@ -33,6 +34,25 @@ class Managed:
     request: Request
     package: Package
     candidates: Callable[[], Sequence[Candidate]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One ``pipfallback install``: what was asked for, where, and how to tell about it.
+
+    ``tell`` takes lines of our own, ``say_as_pip`` those that pip itself would have written. ``look_again`` gives the
+    environment anew, after the command itself has brought another torch.
+    """
+
+    command: CommandLine
+    requests: tuple[Request, ...]
+    managed: tuple[Managed, ...]
+    environment: Environment
+    installation: Installation
+    pip: Pip
+    tell: Tell
+    say_as_pip: Tell
+    look_again: Callable[[], Environment]
 
 
 class PipsWord(Exception):  # noqa: N818  (it is no error of ours)
