@@ -321,3 +321,14 @@ def test_what_asks_for_something_to_be_installed() -> None:
 
 def test_keep_torch_has_a_variable_too() -> None:
     assert parsed("install x", PIPFALLBACK_KEEP_TORCH="on").own.keep_torch
+
+
+def test_what_pip_takes_from_its_variables_counts_as_well() -> None:
+    variables = {"PIP_TARGET": "there it is", "PIP_PLATFORM": "a b", "PIP_DRY_RUN": "1", "PIP_USER": "0"}
+    command = parsed("install x", **variables)
+    assert command.values("--target") == ("there it is",)
+    assert command.values("--platform") == ("a", "b")
+    assert command.has("--dry-run")
+    assert not command.has("--user")
+    assert command.words() == ("install", "x")
+    assert parsed("install -t here x", **variables).values("--target") == ("here",)

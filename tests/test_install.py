@@ -537,6 +537,15 @@ def test_a_target_folder_gets_the_build_and_nothing_of_torch(scene: Scene) -> No
     assert changes(before, tree(scene.prefix)) == []
 
 
+def test_a_target_that_a_variable_of_pip_names_is_looked_into(scene: Scene) -> None:
+    broken = scene.wheel("+cu12torch2.7cxx11abiTRUE", broken=True)
+    scene.catalog(scene.wheel("+cu126torch2.7"))
+    done = scene.install(scene.server.url_of(broken), PIP_TARGET=str(scene.folder / "there"))
+    assert done.code == 0, done.said
+    assert "+cu126torch2.7" in (scene.folder / "there" / "flash_attn" / "label.py").read_text()
+    assert not (scene.site / "flash_attn").exists()
+
+
 def test_a_venv_without_pip_is_served_by_pipfallbacks_own(
     tmp_path: Path, server: Server, environ: dict[str, str]
 ) -> None:

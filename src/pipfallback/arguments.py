@@ -59,11 +59,15 @@ class OwnOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandLine:
-    """A pip command line. ``command`` is None where none was given (``pipfallback --version``)."""
+    """A pip command line. ``command`` is None where none was given (``pipfallback --version``).
+
+    ``variables``: the options that decide what an install does and that pip itself takes from PIP_* variables.
+    """
 
     command: str | None
     items: tuple[Item, ...]
     own: OwnOptions = field(default_factory=OwnOptions)
+    variables: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def requirements(self) -> tuple[Item, ...]:
@@ -76,12 +80,15 @@ class CommandLine:
         return tuple(item for item in self.items if item.kind == "requirement" or item.name in REQUIREMENT_OPTIONS)
 
     def has(self, *names: str) -> bool:
-        """Whether one of the options (canonical names) was given on the command line."""
-        return any(item.kind == "option" and item.name in names for item in self.items)
+        """Whether one of the options (canonical names) was given, on the command line or by a PIP_* variable."""
+        return any(item.kind == "option" and item.name in names for item in self.items) or any(
+            name in self.variables for name in names
+        )
 
     def values(self, name: str) -> tuple[str, ...]:
-        """The values given for an option (canonical name), in order."""
-        return tuple(item.value for item in self.items if item.name == name and item.value is not None)
+        """The values given for an option (canonical name), in order; the command line counts before a variable."""
+        said = tuple(item.value for item in self.items if item.name == name and item.value is not None)
+        return said or self.variables.get(name, ())
 
     def words(self) -> tuple[str, ...]:
         """The whole command for pip, without pipfallback's own options."""
@@ -168,7 +175,22 @@ def parse(words: Sequence[str], environ: Mapping[str, str]) -> CommandLine:
             items.append(Item(kind="requirement", words=(word,), value=word))
     if own.get("keep_torch") and own.get("allow_torch_change"):
         raise UsageError("--keep-torch and --allow-torch-change exclude each other")
-    return CommandLine(command=command, items=tuple(items), own=OwnOptions(**own))
+    return CommandLine(command=command, items=tuple(items), own=OwnOptions(**own), variables=_of_pip(environ))
+
+
+# pip's options that this program looks at, as pip names their variables: PIP_ and the long name.
+_PIP_VALUES = ("--target", "--prefix", "--root", "--platform", "--python-version", "--abi", "--implementation")
+_PIP_FLAGS = ("--user", "--dry-run", "--no-deps", "--pre", "--require-hashes")
+
+
+def _of_pip(environ: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """What PIP_* variables say of them; of a list the parts are separated by white space (pip's documentation)."""
+    said = {name: environ.get("PIP_" + name[2:].replace("-", "_").upper(), "").strip() for name in _PIP_VALUES}
+    values = {
+        name: tuple(text.split()) if name in {"--platform", "--abi"} else (text,) for name, text in said.items() if text
+    }
+    flags = {name: environ.get("PIP_" + name[2:].replace("-", "_").upper(), "").lower() for name in _PIP_FLAGS}
+    return values | {name: () for name, text in flags.items() if text in _TRUE}
 
 
 def own_option_names(field_name: str) -> tuple[str, ...]:
