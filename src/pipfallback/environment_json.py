@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from packaging.tags import Tag, parse_tag
 from packaging.version import Version
@@ -11,6 +11,7 @@ from packaging.version import Version
 from pipfallback.errors import EnvironmentDescriptionError
 from pipfallback.json_fields import Fields
 from pipfallback.machine import Driver, Gpu, Python, Torch
+from pipfallback.torch_files import torch_of_metadata
 
 SCHEMA = 1
 KEYS = ("python", "platform", "glibc", "musl", "tags", "torch", "driver", "gpus", "toolkit")
@@ -87,6 +88,8 @@ def _torch(fields: Fields) -> Torch | None:
     version = table.text("version", Version, 'a version such as "2.7.1+cu126" (PEP 440)', needed=True)
     cuda = table.text("cuda", major_minor, _VERSION_FORM)
     rocm = table.text("rocm", major_minor, _VERSION_FORM)
+    if version and "cuda" not in table and "rocm" not in table:  # its own label says it ("+cu126"), if it has one
+        return replace(torch_of_metadata(version), cxx11_abi=table.get("cxx11_abi", bool))
     return Torch(
         version=version or "",
         cuda=cuda,

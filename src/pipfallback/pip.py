@@ -19,8 +19,8 @@ from typing import NoReturn, Protocol
 from packaging.specifiers import SpecifierSet
 
 from pipfallback import processes
-from pipfallback.environment import Installation
 from pipfallback.errors import TargetError
+from pipfallback.machine import Installation
 from pipfallback.pip_failures import Failure, understand
 
 _SHIM = Path(__file__).with_name("_pip_shim.py")
