@@ -17,6 +17,7 @@ from lib.venvs import make_venv, site_packages
 from lib.wheels import make_wheel, sha256
 from pipfallback._undo_log import UndoLog
 from pipfallback.installed import Installed, installed_in, remove_direct_url, write_direct_url
+from pipfallback.transaction import begin
 
 URL = "https://host.example/v2.8.3/flash_attn-2.8.3+cu12torch2.7-py3-none-any.whl"
 
@@ -220,11 +221,15 @@ def test_no_credentials_are_written(venv: Venv, log: UndoLog, tmp_path: Path) ->
     assert said["url"] == URL
 
 
-def test_what_is_written_is_in_the_undo_log(venv: Venv, log: UndoLog, tmp_path: Path) -> None:
+def test_what_is_written_can_be_undone(venv: Venv, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     venv.install(make_wheel(tmp_path))
     info = venv.distribution().info
-    before = (info / "direct_url.json").read_bytes(), (info / "RECORD").read_bytes()
-    write_direct_url(venv.distribution(), URL, "0" * 64, log)
-    entries = [json.loads(line) for line in (tmp_path / "journal").read_text().splitlines()]
-    kept = {Path(entry["path"]).name: Path(entry["stash"]).read_bytes() for entry in entries if entry["op"] == "kept"}
-    assert (kept["direct_url.json"], kept["RECORD"]) == before
+    before = tree(info)
+    change = begin(str(tmp_path), site_packages=str(info.parent), roots=[str(info.parent)], tell=print)
+    with change.changing() as log:
+        write_direct_url(venv.distribution(), URL, "0" * 64, log)
+    assert tree(info) != before
+    change.undo()
+    change.close()
+    assert tree(info) == before
