@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow test-all test-docker check format bench clean
+.PHONY: demo test test-slow test-matrix test-all test-docker check format bench clean
 
 # The incident, replayed: a refused wheel, one that does not import, one that works.
 demo: $(READY)
@@ -14,17 +14,21 @@ demo: $(READY)
 
 # Under ten minutes on two cores.
 test: $(READY)
-	$(BIN)/pytest --numprocesses auto -m "not slow and not docker"
+	$(BIN)/pytest --numprocesses auto -m "not slow and not matrix and not docker"
 
-# The longer matrices: every Python and many pips that are on this machine.
+# What needs a minute each, or PyPI: every Python and many pips that are on this machine.
 test-slow: $(READY)
 	$(BIN)/pytest --numprocesses auto -m "slow and not docker"
+
+# Every step of a transaction stopped in every way, ten pips with every failure: half an hour on two cores.
+test-matrix: $(READY)
+	$(BIN)/pytest --numprocesses auto -m matrix
 
 # Images built from Dockerfiles; needs buildah and debootstrap, and root.
 test-docker: $(READY)
 	$(BIN)/pytest -m docker
 
-test-all: test test-slow test-docker
+test-all: test test-slow test-docker test-matrix
 
 check: $(READY)
 	$(BIN)/ruff format --check .

@@ -222,7 +222,7 @@ def test_stopped_at_a_step_the_next_run_finds_everything_as_it_was(
     assert stop_at(recorded, recorded.sample(POINTS)[place], WAYS[place % len(WAYS)], monkeypatch) == []
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 @pytest.mark.parametrize("share", range(40))
 def test_stopped_at_any_step_the_next_run_finds_everything_as_it_was(
     recorded: Recorded, share: int, monkeypatch: pytest.MonkeyPatch

@@ -35,7 +35,7 @@ def _matrix() -> list[object]:
     for pip in (*DEFAULT, *OTHERS):
         for name, case in CASES.items():
             by_default = pip in DEFAULT and case.core
-            marks = () if by_default else (pytest.mark.slow,)
+            marks = () if by_default else (pytest.mark.matrix,)
             parameters.append(pytest.param(pip, name, marks=marks, id=f"{pip}-{name}"))
     return parameters
 
