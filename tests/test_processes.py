@@ -38,9 +38,9 @@ def test_bytes_that_are_no_text_do_no_harm() -> None:
 
 
 def test_environment_and_folder_are_the_given_ones(tmp_path: Path) -> None:
-    code = "import os; print(sorted(name for name in os.environ if name.startswith('PIPF')), os.getcwd())"
-    done = capture(python(code), env={"PIPF_ONE": "1"}, cwd=tmp_path)
-    assert done.stdout == f"['PIPF_ONE'] {os.path.realpath(tmp_path)}\n"
+    code = "import os; print(sorted(name for name in os.environ if name.startswith('ONE')), os.getcwd())"
+    done = capture(python(code), env={"ONE_MORE": "1"}, cwd=tmp_path)
+    assert done.stdout == f"['ONE_MORE'] {os.path.realpath(tmp_path)}\n"
 
 
 def test_at_its_time_limit_it_is_killed_and_what_it_said_is_kept() -> None:
@@ -126,3 +126,17 @@ def test_a_second_ctrl_c_does_not_leave_the_child_behind() -> None:
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=60)
     assert said == "child got SIGTERM\nraised KeyboardInterrupt\n"
+
+
+def test_what_a_captured_process_started_ends_with_it_at_the_time_out(tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    done = capture(["sh", "-c", f"sleep 600 & echo $! > {pid}; wait"], timeout=1)
+    assert done.exit_code is None
+    status = Path(f"/proc/{pid.read_text().strip()}/status")
+    assert not status.exists() or "State:\tZ" in status.read_text()  # gone, or waiting for init to notice
+
+
+def test_a_daemon_that_a_captured_process_leaves_does_not_hold_it_up() -> None:
+    done = capture(["sh", "-c", "sleep 5 & echo done"], timeout=60)
+    assert (done.exit_code, done.stdout) == (0, "done\n")
+    assert done.seconds < 4

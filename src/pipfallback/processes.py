@@ -8,6 +8,7 @@ import signal
 import subprocess
 import tempfile
 import time
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,17 +39,18 @@ def capture(
     cannot be started.
     """
     started = time.monotonic()
+    mark = uuid.uuid4().hex
     with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+        # In our own process group: what stops us as a group (a terminal, a supervisor) must stop it too.
         with subprocess.Popen(
             [str(part) for part in command],
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=stderr,
-            env=None if env is None else dict(env),
+            env={**(os.environ if env is None else env), _MARK: mark},
             cwd=cwd,
-            start_new_session=True,
         ) as process:
-            exit_code = _waited(process, timeout)
+            exit_code = _waited(process, timeout, mark)
         return Finished(
             exit_code=exit_code,
             stdout=_text(stdout),
@@ -57,23 +59,20 @@ def capture(
         )
 
 
-def _waited(process: subprocess.Popen[bytes], timeout: float | None) -> int | None:
+_MARK = "PIPFALLBACK_CAPTURED"  # in the environment of what is captured, and of all that it starts
+
+
+def _waited(process: subprocess.Popen[bytes], timeout: float | None, mark: str) -> int | None:
     try:
         return process.wait(timeout=timeout)
     except subprocess.TimeoutExpired:
-        _kill_all(process)
+        process.kill()
+        end_marked(_MARK, mark, grace=0.5)
         return None
     except BaseException:
-        _kill_all(process)
-        raise
-
-
-def _kill_all(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process and what it has started: it leads a session of its own (POSIX)."""
-    if hasattr(os, "killpg"):
-        os.killpg(process.pid, signal.SIGKILL)
-    else:
         process.kill()
+        end_marked(_MARK, mark, grace=0.5)
+        raise
 
 
 def run_visibly(command: Sequence[str | Path], *, env: Mapping[str, str] | None = None) -> Finished:
