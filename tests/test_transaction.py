@@ -401,3 +401,12 @@ def test_a_state_folder_without_space_is_an_error_before_anything_changes(
     monkeypatch.undo()
     monkeypatch.setenv("XDG_STATE_HOME", str(state_folder().parent))
     begun(newest, told).commit()  # the lock is free
+
+
+@pytest.mark.parametrize("text", ["[]", '{"prefix": 5}', "no JSON", ""])
+def test_a_header_that_no_run_has_written_is_passed_over(text: str, told: list[str]) -> None:
+    folder = state_folder() / "transactions" / "strange"
+    folder.mkdir(parents=True)
+    (folder / "transaction.json").write_text(text)
+    recover(told.append)
+    assert not folder.exists()

@@ -280,10 +280,24 @@ def _uninterrupted() -> Iterator[None]:
             signal.signal(number, handler or signal.SIG_DFL)
 
 
+_HEADER: dict[str, type | tuple[type, ...]] = {
+    "prefix": str,
+    "site": str,
+    "existed": bool,
+    "stash": str,
+    "boot": (str, type(None)),
+    "began": float,
+    "pid": int,
+}
+
+
 def _header(folder: Path) -> dict[str, Any] | None:
+    """What a run wrote before it changed anything; None where it did not come so far, or this is not ours."""
     try:
-        header: dict[str, Any] = json.loads((folder / "transaction.json").read_text(encoding="utf-8"))
+        header = json.loads((folder / "transaction.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
+        return None
+    if not isinstance(header, dict) or not all(isinstance(header.get(key), kind) for key, kind in _HEADER.items()):
         return None
     return header
 
