@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from lib.scene import Scene
 from lib.server import Server
 from lib.venvs import MissingInterpreterError, isolated_environ
 
@@ -57,3 +58,13 @@ def _skipped_without_interpreter() -> Generator[None, None, None]:
         return (yield)
     except MissingInterpreterError as missing:
         pytest.skip(str(missing))
+
+
+@pytest.fixture(params=["26.3"])
+def pip_version(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def scene(tmp_path: Path, server: Server, environ: dict[str, str], pip_version: str) -> Scene:
+    return Scene(tmp_path, server, environ, "2.7.1+cu126", pip_version)

@@ -14,7 +14,8 @@ import pytest
 
 from lib.server import HTML_PAGE, RESET, Answer, Server, fail, redirect
 from lib.wheels import cut, html_page, lfs_pointer, make_wheel, sha256
-from pipfallback.net.download import Downloader, Fetched, FetchFailure
+from pipfallback.net.download import Downloader, Fetched
+from pipfallback.net.failures import FetchFailure
 
 NAME = "flash_attn-2.8.3-py3-none-any.whl"
 PATH = f"/v/{NAME}"

@@ -29,7 +29,7 @@ LAYERS: tuple[tuple[frozenset[str], ...], ...] = tuple(
         ("compatibility rules ranking nearest",),
         ("outcome", "choice"),
         ("net",),  # the one adapter that the others may use
-        ("sources", "inspection", "pip pip_failures pins layout looking planned", "verify"),
+        ("sources", "inspection", "pip pip_failures build_failures pins layout looking planned", "verify", "remembered"),
         ("transaction restoring",),
         ("attempts primary",),
         ("install", "questions"),

@@ -8,99 +8,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from lib.extensions import broken_extension, working_extension
-from lib.program import Completed, run, run_pipfallback
+from lib.extensions import working_extension
+from lib.program import run_pipfallback
+from lib.scene import FOREIGN_TAG, NAME, WORKS, Scene
 from lib.server import Server, fail
 from lib.torch import make_torch
 from lib.trees import changes, tree
-from lib.venvs import make_venv, native_tag, site_packages
+from lib.venvs import native_tag
 from lib.wheels import make_wheel, sha256
-
-NAME = "flash_attn"
-# What a wheel must do here: import, import badly, or not even be for this Python.
-WORKS: Mapping[str, str] = {"flash_attn/__init__.py": "import torch\nimport flash_attn_2_cuda\n"}
-FOREIGN_TAG = "cp36-cp36m-linux_x86_64"
-
-
-class Scene:
-    """One venv with a stand-in torch, one server, one fallbacks.toml that names the server's wheels."""
-
-    def __init__(
-        self,
-        folder: Path,
-        server: Server,
-        environ: Mapping[str, str],
-        torch: str | None,
-        pip: str,
-        *,
-        python: str | None = None,
-    ) -> None:
-        self.folder = folder
-        self.server = server
-        self.environ = dict(environ)
-        self.python = make_venv(folder / "venv", python=python, pip=pip)
-        self.site = site_packages(self.python)
-        self.prefix = self.python.parent.parent
-        if torch is not None:
-            assert self.pip("install", "--no-index", make_torch(folder / "torch", torch)).code == 0
-
-    def pip(self, *words: str | Path) -> Completed:
-        return run([self.python, "-m", "pip", *words], env=self.environ)
-
-    def wheel(self, label: str, *, broken: bool = False, foreign: bool = False, **more: Any) -> Path:
-        """A flash_attn wheel on the server whose file name carries ``label``, as Dao-AILab's do."""
-        extension = broken_extension if broken else working_extension
-        tag = FOREIGN_TAG if foreign else native_tag(self.python)
-        files = {**WORKS, "flash_attn/label.py": f"LABEL = {label!r}\n", **extension(python=self.python)}
-        version = more.pop("version", "2.8.3")
-        folder = self.server.folder / more.pop("folder", "v")
-        return make_wheel(folder, NAME, version, filename_version=f"{version}{label}", tag=tag, files=files, **more)
-
-    def catalog(self, *wheels: Path | str, trust: str = "vendor", extra: str = "") -> None:
-        urls = [wheel if isinstance(wheel, str) else self.server.url_of(wheel) for wheel in wheels]
-        urls = urls or [f"{self.server.url}/none/flash_attn-0.0.3-py2-none-any.whl"]
-        text = (
-            'schema = 1\n[package.flash-attn]\nimport = ["flash_attn", "flash_attn_2_cuda"]\nneeds = ["torch"]\n'
-            f'{extra}[[package.flash-attn.source]]\nname = "builds"\ntrust = "{trust}"\nkind = "url"\n'
-            f"url = {json.dumps(urls)}\n"
-            # The built-in sources name the real hosts, which no test may ask.
-            '[[package.flash-attn.source]]\nname = "Dao-AILab"\ntrust = "community"\nkind = "url"\n'
-            f'url = ["{self.server.url}/none/flash_attn-0.0.1-py2-none-any.whl"]\n'
-            '[[package.flash-attn.source]]\nname = "ByteDance-Seed"\ntrust = "community"\nkind = "url"\n'
-            f'url = ["{self.server.url}/none/flash_attn-0.0.2-py2-none-any.whl"]\n'
-        )
-        (self.folder / "builds.toml").write_text(text)
-
-    def install(self, *words: str | Path, **settings: str) -> Completed:
-        options = ["--fallbacks", self.folder / "builds.toml", "--outcome", self.folder / "outcome.json"]
-        command: Sequence[str | Path] = ["install", *options, "--no-index", *words]
-        return run_pipfallback(command, python=self.python, cwd=self.folder, env={**self.environ, **settings})
-
-    def outcome(self) -> dict[str, Any]:
-        read: dict[str, Any] = json.loads((self.folder / "outcome.json").read_text())
-        return read
-
-    def label(self) -> str:
-        """The label of the build that is installed and imports."""
-        code = "from flash_attn.label import LABEL; import flash_attn; print(LABEL)"
-        done = run([self.python, "-B", "-c", code], env=self.environ)
-        return done.stdout.strip() if done.code == 0 else done.stderr
-
-
-@pytest.fixture(params=["26.3"])
-def pip_version(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def scene(tmp_path: Path, server: Server, environ: dict[str, str], pip_version: str) -> Scene:
-    return Scene(tmp_path, server, environ, "2.7.1+cu126", pip_version)
 
 
 @pytest.mark.parametrize("pip_version", ["23.2.1", "26.3"], indirect=True)
@@ -575,6 +494,9 @@ def test_stopped_in_the_middle_everything_is_as_before(scene: Scene, signal_numb
     )
     scene.catalog()
     before = tree(scene.prefix)
+    temporary = scene.folder / "temporary"
+    temporary.mkdir()
+    scene.environ["TMPDIR"] = str(temporary)
     words = ["install", "--no-index", "--fallbacks", str(scene.folder / "builds.toml"), "--python", str(scene.python)]
     command = [sys.executable, "-m", "pipfallback", *words, scene.server.url_of(wheel)]
     with subprocess.Popen(
@@ -591,6 +513,7 @@ def test_stopped_in_the_middle_everything_is_as_before(scene: Scene, signal_numb
         assert changes(before, tree(scene.prefix)) != []
         assert "as it was before that run" in run_pipfallback(["env"], python=scene.python, env=scene.environ).stderr
     assert changes(before, tree(scene.prefix)) == []
+    assert list(temporary.glob("pipfallback-*")) == [], "downloads and notes go with the run"
 
 
 def test_own_options_may_stand_before_the_command(scene: Scene) -> None:

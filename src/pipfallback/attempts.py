@@ -20,9 +20,11 @@ from pipfallback.errors import PipfallbackError
 from pipfallback.inspection.wheel import InvalidWheelError, contradiction, parse_metadata, read_metadata
 from pipfallback.installed import Installed, installed_in, write_direct_url
 from pipfallback.layout import Layout
-from pipfallback.net.download import Downloader, Fetched, FetchFailure
+from pipfallback.net.download import Downloader, Fetched
+from pipfallback.net.failures import FetchFailure
 from pipfallback.outcome import Attempt, Stage
 from pipfallback.pip import Pip, PipRun
+from pipfallback.remembered import Memory
 from pipfallback.requests import Request, without_credentials
 from pipfallback.transaction import Transaction
 from pipfallback.verify import Verdict, verify
@@ -59,29 +61,48 @@ class _AttemptFailed(Exception):  # noqa: N818  (it is no error: it ends one att
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workplace:
-    """What every attempt of one command needs. ``scratch``: a folder for downloads and constraint files."""
+    """What every attempt of one command needs."""
 
     pip: Pip
     environment: Environment
     layout: Layout
     transaction: Transaction
     downloader: Downloader
-    scratch: Path
+
+    @property
+    def scratch(self) -> Path:
+        """A folder for downloads and constraint files."""
+        return self.transaction.scratch
 
     def installed(self) -> dict[str, Installed]:
         """What is installed now where this command installs to."""
         return installed_in(self.layout.folders)
 
     def verify(self, package: Package, version: str, *, timeout: float) -> Verdict:
-        """Import what proves the package (torch first, where it is tied to it); run its smoke test where a GPU is."""
-        return verify(
+        """Import what proves the package (torch first, where it is tied to it); run its smoke test where a GPU is.
+
+        What was tried before and has not changed since is not tried again.
+        """
+        modules = package.imports_for(version)
+        smoke = package.smoke if self.environment.gpus else None
+        installed = self.installed()
+        how = (list(modules), list(package.needs), list(self.layout.import_paths), smoke)
+        memory = Memory(self.environment)
+        passed = memory.verified(package.name, installed, how)
+        if passed is not None:
+            return Verdict(status=passed)
+        verdict = verify(
             self.pip.executable,
-            package.imports_for(version),
+            modules,
             first=package.needs,
             paths=self.layout.import_paths,
-            smoke=package.smoke if self.environment.gpus else None,
+            smoke=smoke,
             timeout=timeout,
+            scratch=self.scratch,
         )
+        if verdict.status in {"works", "imports"}:
+            memory.remember(package.name, installed, how, verdict.status)
+        return verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from pipfallback import pins, transaction
 from pipfallback.attempts import Success, Tried, Workplace, try_candidate
@@ -32,6 +30,7 @@ from pipfallback.primary import (
     PipsWord,
     blamed,
     foresee_rest,
+    held_up_by_torch,
     refused_beforehand,
     stands,
     verdict_on,
@@ -59,14 +58,15 @@ def install(job: Job) -> Outcome:
         job.installation.prefix, site_packages=layout.folders[0], roots=layout.roots, tell=job.tell
     )
     try:
-        with tempfile.TemporaryDirectory(prefix="pipfallback-") as scratch, Downloader(Path(scratch)) as downloader:
+        if change.waited:  # what another run brought in the meantime counts
+            job = replace(job, environment=job.look_again())
+        with Downloader(change.scratch) as downloader:
             place = Workplace(
                 pip=job.pip,
                 environment=job.environment,
                 layout=layout,
                 transaction=change,
                 downloader=downloader,
-                scratch=Path(scratch),
             )
             outcome = _Story(job, place).run()
         if outcome.exit_code:
@@ -91,6 +91,10 @@ class _Story:
         self._failed: dict[str, Primary] = {}
         self._settled: dict[str, str] = {}
         self._stayed: set[str] = set()
+        self._why_torch = "what was asked for needs another torch"
+        named = {request.name for request in job.requests}
+        allowed = job.command.own.allow_torch_change or "torch" in named
+        self._unasked = () if allowed else tuple(name for name in pins.TORCH_FAMILY if name not in named)
         self._done: dict[str, RequestOutcome] = {}
 
     def run(self) -> Outcome:
@@ -130,10 +134,21 @@ class _Story:
                 self._judge_unsettled()
             return
         culprit = blamed(run.failure, self._job.managed, self._job.command)
+        if culprit is None and held_up_by_torch(run.failure) and not (own.keep_torch or own.allow_torch_change):
+            # Nothing that has other builds wants another torch: what the user asked for does.
+            self._place.transaction.undo()
+            self._let_torch_go()
+            self._primary()
+            return
         if culprit is None:
             raise PipsWord(run.exit_code, run.failure)
         primary = Primary(ok=False, cause=run.failure.cause.value, message=run.failure.message)
         self._failed[culprit.request.text] = primary
+
+    def _let_torch_go(self) -> None:
+        command = self._job.command
+        own = replace(command.own, allow_torch_change=True)
+        self._job = replace(self._job, command=replace(command, own=own))
 
     def _judge_unsettled(self) -> None:
         """Verify what pip installed by itself; a request whose package does not work waits for another build."""
@@ -168,10 +183,7 @@ class _Story:
         if self._failed:
             self._failed = refused
             return False
-        for change in pins.moved(self._before, self._place.installed(), pins.TORCH_FAMILY):
-            self._job.tell(
-                f"no build fits the torch that was here, so pip changed it: {change} (--keep-torch forbids it)"
-            )
+        self._why_torch = "no build fits the torch that was here"
         return True
 
     def _words(self, *, hold_torch: bool) -> tuple[str, ...]:
@@ -354,6 +366,8 @@ class _Story:
             self._done.setdefault(text, RequestOutcome(request=text, status="failed", primary=primary))
         ok = ending == "ok"
         after = self._place.installed() if ok else self._before
+        for change in pins.moved(self._before, after, self._unasked):
+            self._job.tell(f"{self._why_torch}, so pip changed it: {change} (--keep-torch forbids it)")
         return Outcome(
             status=("fallback" if self._settled else "primary") if ok else "failed",
             exit_code=0 if ok else exit_code,

@@ -7,7 +7,7 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,11 @@ class Installed:
             return hashlib.sha256((self.info / "RECORD").read_bytes()).hexdigest()
         except OSError:
             return None
+
+    def files(self) -> Iterator[Path]:
+        """The files that RECORD lists; none where there is no RECORD."""
+        for path in _record_paths(self.info):
+            yield self.info.parent / path
 
     def importable_names(self) -> tuple[str, ...]:
         """The top-level modules that RECORD lists, for a package whose import names no catalog states."""

@@ -33,6 +33,10 @@ class Recorder(Protocol):
     def recording(self) -> Mapping[str, object]:
         """``journal``, ``stash`` and ``roots`` of ``_undo_log.UndoLog``."""
 
+    @property
+    def scratch(self) -> Path:
+        """A folder for files that the run needs, which goes even if this process is killed."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PipRun:
@@ -56,7 +60,8 @@ class Pip:
         ``quiet``: nothing of it is shown, and it cannot ask; what went wrong stands in ``failure`` alone.
         """
         show = processes.capture if quiet else processes.run_visibly
-        with tempfile.TemporaryDirectory(prefix="pipfallback-") as folder:
+        scratch = None if recorder is None else recorder.scratch
+        with tempfile.TemporaryDirectory(prefix="pipfallback-", dir=scratch) as folder:
             channel = Path(folder, "channel")
             config = {
                 "channel": str(channel),

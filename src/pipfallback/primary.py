@@ -138,7 +138,9 @@ def foresee_rest(
 ) -> Foresight | None:
     """What the command would bring without its failed requirements; None where that leaves torch as it is."""
     wanted = [item for item in command.wanted if item.value not in failed]
-    named = any(request.name in pins.TORCH_FAMILY for request in requests)
+    # Another torchvision may well bring another torch.
+    may_move = ("torch",) if command.own.keep_torch else pins.TORCH_FAMILY
+    named = any(request.name in may_move for request in requests if request.name)
     held = "torch" in place.installed() and not named and not command.own.allow_torch_change
     if held or not wanted:
         return None
@@ -153,9 +155,11 @@ def foresee_rest(
 
 def blamed(failure: Failure, managed: Sequence[Managed], command: CommandLine) -> Managed | None:
     """The managed request that pip failed over, if another build could cure that; None: pip's word stands."""
-    if not (failure.cause.curable or _held_up_by_torch(failure)):
+    if not (failure.cause.curable or held_up_by_torch(failure)):
         return None
-    if failure.cause is Cause.NO_MATCH:  # pip names what it did not find last, and before that who asked for it
+    if (
+        "No matching distribution" in failure.message
+    ):  # pip names what it did not find last, before that who asked for it
         return _named(failure.message, managed)
     named = _named(failure.message, managed) or _named(failure.text, managed)
     # Of a damaged file some pips name nothing ("File is not a zip file"): where one thing was asked for, it is that.
@@ -173,7 +177,7 @@ def stands(failure: Failure, about: Collection[str]) -> bool:
     return not failure.cause.curable or (missing is not None and canonicalize_name(missing[1]) not in about)
 
 
-def _held_up_by_torch(failure: Failure) -> bool:
+def held_up_by_torch(failure: Failure) -> bool:
     """Whether the pins that hold torch, which are ours, made pip refuse: a build for the installed torch is the cure."""
     pinned = re.findall(r"\(constraint\) ([\w.-]+)", failure.text)
     return failure.cause is Cause.CONFLICT and any(

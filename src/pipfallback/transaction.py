@@ -17,6 +17,7 @@ import shlex
 import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -42,17 +43,35 @@ Tell = Callable[[str], None]
 
 
 class Transaction:
-    """One change of an environment that can be undone. Made by ``begin``; it must end in ``commit`` or ``undo``."""
+    """One change of an environment that can be undone. Made by ``begin``; it must end in ``commit`` or ``undo``.
+
+    ``waited``: another run had to end first, so what was known of the environment before may be true no more.
+    """
 
     def __init__(
-        self, folder: Path, *, header: Mapping[str, Any], roots: Iterable[str], lock: FileLock, tell: Tell
+        self,
+        folder: Path,
+        *,
+        header: Mapping[str, Any],
+        roots: Iterable[str],
+        lock: FileLock,
+        tell: Tell,
+        waited: bool = False,
     ) -> None:
         self._folder = folder
         self._header = header
         self._stash = Path(header["stash"])
+        self._scratch = Path(header["scratch"])
         self._roots = tuple(roots)
         self._lock = lock
         self._tell = tell
+        self.waited = waited
+
+    @property
+    def scratch(self) -> Path:
+        """A folder for what the run downloads and writes down; it goes with the transaction, also after a kill."""
+        self._scratch.mkdir(mode=0o700, exist_ok=True)
+        return self._scratch
 
     @property
     def recording(self) -> Mapping[str, object]:
@@ -141,7 +160,7 @@ class Transaction:
         # Where it is not known to be on disk that nothing is to be undone, the old files stay until the next run.
         with contextlib.suppress(OSError):
             sync_folder(str(closed.parent))
-            _drop(closed, self._stash)
+            _drop(closed, self._stash, self._scratch)
         self._lock.release()
 
     def _span(self) -> Span:
@@ -175,14 +194,15 @@ def begin(prefix: str, *, site_packages: str, roots: Iterable[str], tell: Tell) 
     shown = prefix if site.is_relative_to(os.path.realpath(prefix)) else site_packages
     try:
         lock = _lock(str(site))
-        _acquire(lock, f"waiting for another pipfallback that is changing {shown}", tell)
+        waited = _acquire(lock, f"waiting for another pipfallback that is changing {shown}", tell)
         try:
             for folder in transactions():
                 header = _header(folder)
                 if header is not None and header["site"] == str(site):
                     _finish(folder, header, lock, tell)
                     _acquire(lock, "", tell)
-            return _begun(shown, site, roots, lock, tell)
+                    waited = True
+            return _begun(shown, site, roots, lock, tell, waited=waited)
         except BaseException:
             lock.release(force=True)
             raise
@@ -220,7 +240,7 @@ def recover(tell: Tell) -> None:
         raise trouble[0]
 
 
-def _begun(shown: str, site: Path, roots: Iterable[str], lock: FileLock, tell: Tell) -> Transaction:
+def _begun(shown: str, site: Path, roots: Iterable[str], lock: FileLock, tell: Tell, *, waited: bool) -> Transaction:
     name = uuid.uuid4().hex[:12]
     state = state_folder()
     folder = state / "transactions" / name
@@ -230,6 +250,7 @@ def _begun(shown: str, site: Path, roots: Iterable[str], lock: FileLock, tell: T
         "site": str(site),
         "existed": site.exists(),
         "stash": str(_stash_for(site, folder)),
+        "scratch": str(Path(tempfile.gettempdir(), f"pipfallback-{name}").absolute()),
         "boot": _boot_id(),
         "began": time.time(),
         "pid": os.getpid(),
@@ -238,13 +259,13 @@ def _begun(shown: str, site: Path, roots: Iterable[str], lock: FileLock, tell: T
     _write_durably(folder / "transaction.json", json.dumps(header))
     for made in (folder, folder.parent, state):
         sync_folder(str(made))
-    return Transaction(folder, header=header, roots=roots, lock=lock, tell=tell)
+    return Transaction(folder, header=header, roots=roots, lock=lock, tell=tell, waited=waited)
 
 
 def _finish(folder: Path, header: Mapping[str, Any], lock: FileLock, tell: Tell) -> None:
     """Finish the transaction of a run that is dead; its environment's lock is held, and released here."""
     if folder.name.startswith(_CLOSED):
-        _drop(folder, Path(header["stash"]))
+        _drop(folder, Path(header["stash"]), Path(header["scratch"]))
         lock.release()
         return
     transaction = Transaction(folder, header=header, roots=(), lock=lock, tell=tell)
@@ -259,10 +280,11 @@ def _finish(folder: Path, header: Mapping[str, Any], lock: FileLock, tell: Tell)
     transaction.close()
 
 
-def _drop(closed: Path, stash: Path) -> None:
-    """The stash first: as long as the folder is there, the next run tries again."""
-    shutil.rmtree(stash, ignore_errors=True)
-    if not stash.exists():
+def _drop(closed: Path, stash: Path, scratch: Path) -> None:
+    """The folder last: as long as it is there, the next run tries again."""
+    for kept in (stash, scratch):
+        shutil.rmtree(kept, ignore_errors=True)
+    if not (stash.exists() or scratch.exists()):
         shutil.rmtree(closed, ignore_errors=True)
 
 
@@ -285,6 +307,7 @@ _HEADER: dict[str, type | tuple[type, ...]] = {
     "site": str,
     "existed": bool,
     "stash": str,
+    "scratch": str,
     "boot": (str, type(None)),
     "began": float,
     "pid": int,
@@ -302,13 +325,20 @@ def _header(folder: Path) -> dict[str, Any] | None:
     return header
 
 
-def _acquire(lock: FileLock, waiting: str, tell: Tell) -> None:
-    """Take a lock; where that takes longer than ``_PATIENCE`` say ``waiting``. The kernel frees a dead owner's lock."""
-    try:
-        lock.acquire(timeout=_PATIENCE)
-    except Timeout:
-        tell(waiting)
-        lock.acquire()
+def _acquire(lock: FileLock, waiting: str, tell: Tell) -> bool:
+    """Take a lock; whether another run held it. Where it takes longer than ``_PATIENCE``, that is said as ``waiting``.
+
+    The kernel frees a dead owner's lock.
+    """
+    for patience in (0.0, _PATIENCE):
+        try:
+            lock.acquire(timeout=patience)
+        except Timeout:
+            continue
+        return patience > 0
+    tell(waiting)
+    lock.acquire()
+    return True
 
 
 def _lock(site: str) -> FileLock:

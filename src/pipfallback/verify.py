@@ -54,13 +54,15 @@ def verify(
     paths: Sequence[str] = (),
     smoke: str | None = None,
     timeout: float = 120.0,
+    scratch: Path | None = None,
 ) -> Verdict:
     """Import ``modules`` with the interpreter ``executable``, isolated from the working directory.
 
     ``first``: modules to import before, whose libraries the others rely on (torch). ``paths``: folders to look in
-    first (``--target``). ``smoke``: Python code that uses the GPU once. ``timeout`` in seconds.
+    first (``--target``). ``smoke``: Python code that uses the GPU once. ``timeout`` in seconds. ``scratch``: a folder
+    for the files that this needs.
     """
-    with tempfile.TemporaryDirectory(prefix="pipfallback-") as folder:
+    with tempfile.TemporaryDirectory(prefix="pipfallback-", dir=scratch) as folder:
         request, answer = Path(folder, "request.json"), Path(folder, "answer.json")
         wanted = {"first": list(first), "modules": list(modules), "paths": list(paths), "smoke": smoke}
         request.write_text(json.dumps(wanted), encoding="utf-8")

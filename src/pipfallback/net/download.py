@@ -9,10 +9,11 @@ import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from pipfallback.net.failures import FetchFailure
 from pipfallback.version import __version__
 
 if TYPE_CHECKING:
@@ -24,11 +25,6 @@ _ZIP = b"PK\x03\x04"
 # The file as it is, as pip asks for it: a wheel gains nothing by another compression, and its hash is that of the file.
 _HEADERS = {"User-Agent": f"pipfallback/{__version__}", "Accept-Encoding": "identity"}
 
-FetchCause = Literal[
-    "not-found", "server-error", "unreachable", "timeout", "truncated", "corrupt", "hash-mismatch", "no-space"
-]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetched:
     """A wheel on disk. ``sha256`` is that of the file as it is."""
@@ -36,19 +32,6 @@ class Fetched:
     path: Path
     sha256: str
     size: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FetchFailure:
-    """Why a wheel could not be had; ``message`` names no credentials."""
-
-    cause: FetchCause
-    message: str
-
-    @property
-    def transient(self) -> bool:
-        """Whether the same request may go through later."""
-        return self.cause in {"server-error", "timeout", "truncated"}
 
 
 _NO_URL = FetchFailure(cause="not-found", message="not a URL that can be asked for")
