@@ -29,10 +29,10 @@ LAYERS: tuple[tuple[frozenset[str], ...], ...] = tuple(
         ("compatibility rules ranking nearest",),
         ("outcome", "choice"),
         ("net",),  # the one adapter that the others may use
-        ("sources", "inspection", "pip pip_failures build_failures pins layout looking planned", "verify", "remembered"),
+        ("sources", "inspection", "pip pip_failures build_failures pins layout looking planned", "verify import_failures", "remembered"),
         ("transaction restoring",),
         ("attempts primary",),
-        ("install", "questions"),
+        ("install", "questions", "checks"),
         ("report tables", "asking", "manual"),
         ("cli",),
         ("__init__", "__main__"),

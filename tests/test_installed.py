@@ -112,13 +112,15 @@ def test_the_fingerprint_changes_with_the_files_that_are_installed(venv: Venv, t
     assert None not in fingerprints
 
 
-def test_without_record_there_is_no_fingerprint_and_no_module(tmp_path: Path) -> None:
+def test_without_record_there_is_no_fingerprint_and_the_name_stands_for_its_modules(tmp_path: Path) -> None:
     fake(tmp_path, "flash_attn-2.8.3", record="flash_attn/__init__.py,,\n")
     found = installed_in([str(tmp_path)])["flash-attn"]
     assert found.importable_names() == ("flash_attn",)
     (found.info / "RECORD").unlink()
     assert found.fingerprint is None
-    assert found.importable_names() == ()
+    assert found.importable_names() == ("flash_attn",)
+    (found.info / "top_level.txt").write_text("other_module\n_private\n")
+    assert found.importable_names() == ("other_module",)
 
 
 def test_the_modules_that_can_be_imported_come_from_record(venv: Venv, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from lib.extensions import broken_extension, has_compiler, working_extension
 from lib.trees import changes, tree
 from lib.venvs import make_venv, site_packages
-from pipfallback.verify import Verdict, verify
+from pipfallback.verify import Trial, Verdict, verify
 
 SECONDS = 60.0  # for what ends by itself; other tests keep the machine busy
 
@@ -34,7 +34,7 @@ def put(folder: Path, **modules: str) -> None:
 
 
 def imported(interpreter: Path, *modules: str, timeout: float = SECONDS) -> Verdict:
-    return verify(str(interpreter), modules, timeout=timeout)
+    return verify(str(interpreter), Trial(modules=modules, timeout=timeout))
 
 
 def test_what_imports_is_said_to_import(interpreter: Path, site: Path) -> None:
@@ -50,7 +50,10 @@ def test_the_oldest_and_the_newest_target_answer(version: str, tmp_path: Path) -
     python = make_venv(tmp_path / "venv", python=version, pip=None)
     put(site_packages(python), good="", bad="import nothing_of_this_name\n")
     assert imported(python, "good").status == "imports"
-    assert imported(python, "bad").message == "import bad: ModuleNotFoundError: No module named 'nothing_of_this_name'"
+    assert imported(python, "bad").message == (
+        "import bad: ModuleNotFoundError: No module named 'nothing_of_this_name' "
+        "(it needs the module nothing_of_this_name, which is not installed)"
+    )
 
 
 def test_a_failed_import_names_the_module_and_the_error_in_one_line(interpreter: Path, site: Path) -> None:
@@ -88,7 +91,10 @@ def test_a_compiled_module_that_loads_imports(interpreter: Path, site: Path) -> 
     [
         ("import ctypes; ctypes.string_at(0)", "crashed with SIGSEGV"),
         ("import os; os.abort()", "crashed with SIGABRT"),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGILL)", "crashed with SIGILL"),
+        (
+            "import os, signal; os.kill(os.getpid(), signal.SIGILL)",
+            "crashed with SIGILL: it was built for a processor with more instructions",
+        ),
         ("import os; os._exit(3)", "ended the interpreter with exit code 3"),
         ("import os; os._exit(0)", "ended the interpreter with exit code 0"),
     ],
@@ -153,7 +159,7 @@ def test_a_folder_of_target_comes_before_site_packages(interpreter: Path, site: 
     target.mkdir()
     put(target, both="")
     assert imported(interpreter, "both").status == "broken"
-    assert verify(str(interpreter), ["both"], paths=[str(target)], timeout=SECONDS).status == "imports"
+    assert verify(str(interpreter), Trial(modules=["both"], paths=[str(target)], timeout=SECONDS)).status == "imports"
 
 
 def test_the_working_directory_is_not_looked_in(
@@ -254,21 +260,21 @@ def test_what_comes_first_may_fail_without_a_verdict(interpreter: Path, site: Pa
         torch="raise ImportError('broken torch')\n",
         alone="import sys\nsys.torch_came_first = 'torch' in sys.modules\n",
     )
-    verdict = verify(str(interpreter), ["alone"], first=["torch"], timeout=SECONDS)
+    verdict = verify(str(interpreter), Trial(modules=["alone"], first=["torch"], timeout=SECONDS))
     assert verdict.status == "imports"
     assert "broken torch" in verdict.output
 
 
 def test_what_comes_first_is_there_when_the_module_is_imported(interpreter: Path, site: Path) -> None:
     put(site, torch="", after="import sys\nassert 'torch' in sys.modules\n")
-    assert verify(str(interpreter), ["after"], first=["torch"], timeout=SECONDS).status == "imports"
+    assert verify(str(interpreter), Trial(modules=["after"], first=["torch"], timeout=SECONDS)).status == "imports"
     assert imported(interpreter, "after").status == "broken"
 
 
 def test_a_smoke_test_that_passes_shows_that_it_works(interpreter: Path, site: Path) -> None:
     put(site, kernel="def run():\n    return 42\n")
     smoke = "import kernel\nassert kernel.run() == 42\n"
-    assert verify(str(interpreter), ["kernel"], smoke=smoke, timeout=SECONDS).status == "works"
+    assert verify(str(interpreter), Trial(modules=["kernel"], smoke=smoke, timeout=SECONDS)).status == "works"
 
 
 @pytest.mark.parametrize(
@@ -288,7 +294,7 @@ def test_a_smoke_test_that_fails_is_told_as_such(
     interpreter: Path, site: Path, smoke: str, status: str, message: str
 ) -> None:
     put(site, kernel="def run():\n    return 42\n")
-    verdict = verify(str(interpreter), ["kernel"], smoke=f"import kernel\n{smoke}\n", timeout=SECONDS)
+    verdict = verify(str(interpreter), Trial(modules=["kernel"], smoke=f"import kernel\n{smoke}\n", timeout=SECONDS))
     assert verdict.status == status
     assert verdict.module is None
     assert verdict.message is not None
@@ -297,7 +303,7 @@ def test_a_smoke_test_that_fails_is_told_as_such(
 
 def test_a_crash_in_the_smoke_test_is_a_crash(interpreter: Path, site: Path) -> None:
     put(site, kernel="")
-    verdict = verify(str(interpreter), ["kernel"], smoke="import os; os.abort()", timeout=SECONDS)
+    verdict = verify(str(interpreter), Trial(modules=["kernel"], smoke="import os; os.abort()", timeout=SECONDS))
     assert (verdict.status, verdict.cause) == ("broken", "crash")
 
 
@@ -311,4 +317,32 @@ def test_the_users_own_variables_reach_the_module(
 
 def test_an_interpreter_that_is_gone_is_an_error_of_the_system(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        verify(str(tmp_path / "gone" / "python"), ["json"])
+        verify(str(tmp_path / "gone" / "python"), Trial(modules=["json"]))
+
+
+def test_a_smoke_test_that_was_never_seen_to_pass_only_warns(interpreter: Path, site: Path) -> None:
+    put(site, kernel="")
+    for smoke, said in (
+        ("raise RuntimeError('wrong numbers')", "smoke test: RuntimeError: wrong numbers"),
+        ("import os; os.abort()", "the smoke test crashed with SIGABRT"),
+    ):
+        trial = Trial(modules=["kernel"], smoke=smoke, smoke_decides=False, timeout=SECONDS)
+        verdict = verify(str(interpreter), trial)
+        assert (verdict.status, verdict.warning) == ("imports", said)
+
+
+def test_what_a_package_prints_about_itself_counts(interpreter: Path, site: Path) -> None:
+    line = "WARNING Failed to import from vllm._C with ImportError('libcuda.so.1: cannot open shared object file')"
+    put(site, soft=f"print({line!r})", worse=f"print({line.replace('libcuda.so.1', 'libcudart.so.12')!r})")
+    assert imported(interpreter, "soft").status == "inconclusive"
+    verdict = imported(interpreter, "worse")
+    assert (verdict.status, verdict.cause) == ("broken", "soft-failure")
+    assert "libcudart.so.12 is not here" in (verdict.message or "")
+
+
+def test_an_extension_for_another_python_is_told_as_such(interpreter: Path, site: Path) -> None:
+    put(site, outer="import outer_c\n")
+    trial = Trial(modules=["outer"], files=["outer_c.cpython-38-x86_64-linux-gnu.so"], timeout=SECONDS)
+    verdict = verify(str(interpreter), trial)
+    assert verdict.cause == "wrong-python"
+    assert "built for CPython 3.8" in (verdict.message or "")

@@ -2,7 +2,8 @@
 
 Standard library only, Python 3.8 and newer. Called as ``python -B _verify.py REQUEST ANSWER``; both are JSON files.
 REQUEST: {"first": [modules whose failure is no verdict], "modules": [...], "paths": [...], "smoke": "…" or null}.
-ANSWER: {"ok": bool, "module": M, "error": "Class: text", "traceback": "…", "smoke": bool}. No answer: the process died.
+ANSWER: {"ok": bool, "module": M, "error": "Class: text", "traceback": "…", "smoke": bool}; {"imported": true} where the
+process died in the smoke test, nothing where it died before.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ import importlib
 import json
 import os
 import traceback
-from typing import Any, Dict, Optional
+from typing import Any, Callable, Dict, Optional
 
 
-def check(request: Dict[str, Any]) -> Dict[str, Any]:
-    """Import what proves the package; return the answer."""
+def check(request: Dict[str, Any], answer: Callable[[Dict[str, Any]], None]) -> None:
+    """Import what proves the package, and run its smoke test; ``answer`` takes what came of it."""
     for needed in request["first"]:
         try:
             importlib.import_module(needed)
@@ -32,13 +33,15 @@ def check(request: Dict[str, Any]) -> Dict[str, Any]:
             importlib.import_module(module)
         module = None
         if request["smoke"]:
+            answer({"imported": True})
             exec(  # noqa: S102  (the catalog's smoke test)
                 compile(request["smoke"], "<smoke test>", "exec"), {"__name__": "smoke"}
             )
     except BaseException as error:  # noqa: BLE001  (an import may even call sys.exit)
         text = "%s: %s" % (type(error).__name__, error)
-        return {"ok": False, "module": module, "error": text, "traceback": traceback.format_exc(), "smoke": False}
-    return {"ok": True, "module": None, "error": None, "traceback": None, "smoke": bool(request["smoke"])}
+        answer({"ok": False, "module": module, "error": text, "traceback": traceback.format_exc(), "smoke": False})
+    else:
+        answer({"ok": True, "module": None, "error": None, "traceback": None, "smoke": bool(request["smoke"])})
 
 
 def main() -> None:
@@ -47,9 +50,12 @@ def main() -> None:
         request = json.load(file)
     sys.path[:0] = request["paths"]
     sys.argv[1:], answer_path = [], sys.argv[2]
-    answer = check(request)
-    with open(answer_path, "w", encoding="utf-8") as file:
-        json.dump(answer, file)
+
+    def answer(content: Dict[str, Any]) -> None:
+        with open(answer_path, "w", encoding="utf-8") as file:
+            json.dump(content, file)
+
+    check(request, answer)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)

@@ -1,4 +1,4 @@
-"""The command lines of ``plan``, ``explain`` and ``env``, and the environment that they ask about."""
+"""The command lines of ``plan``, ``explain``, ``env`` and ``verify``, and the environment that they ask about."""
 
 from __future__ import annotations
 
@@ -39,17 +39,18 @@ _PIPS = {
     ("-c", "--constraint"): "FILE",
     ("--trusted-host",): "HOST",
 }
-_ARGUMENTS = {"plan": "REQUIREMENT", "explain": "WHEEL", "env": None}
+_ARGUMENTS = {"plan": "REQUIREMENT", "explain": "WHEEL", "env": None, "verify": "NAME"}
 _ABOUT = {
     "plan": "What would be tried for a requirement, in order, and why the rest not. Changes nothing.",
     "explain": "Why a wheel (a name, URL or path) does or does not fit here.",
     "env": "The environment as it is seen, and where each fact comes from.",
+    "verify": "Whether what is installed works; without names, every installed package that the catalog knows.",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """One ``plan``, ``explain`` or ``env``.
+    """One ``plan``, ``explain``, ``env`` or ``verify``.
 
     ``described`` are the values of the options that name another machine, ``pips`` the words of pip's own options.
     """
@@ -87,18 +88,21 @@ def read(command: str, words: Sequence[str], environ: Mapping[str, str]) -> Ques
     """Read the command line. Raises UsageError; ``--help`` prints and raises SystemExit, as argparse does."""
     place = words.index(command)
     said = _parser(command).parse_args([*words[:place], *words[place + 1 :]])
-    own: list[str] = ["--pre"] if said.pre else []
-    own += ["--python", said.python] if said.python else []
-    own += ["--trust-level", said.trust_level] if said.trust_level else []
-    own += ["--same-version"] if said.same_version else []
+    own: list[str] = ["--python", said.python] if said.python else []
+    if command != "verify":
+        own += ["--pre"] if said.pre else []
+        own += ["--trust-level", said.trust_level] if said.trust_level else []
+        own += ["--same-version"] if said.same_version else []
     own += [word for file in said.fallbacks for word in ("--fallbacks", file)]
-    described = {name: value for name in _DESCRIBING if (value := getattr(said, name.replace("-", "_"))) is not None}
+    own += ["--verify-timeout", said.verify_timeout] if command == "verify" and said.verify_timeout else []
+    values = ((name, getattr(said, name.replace("-", "_"), None)) for name in _DESCRIBING)
+    described = {name: value for name, value in values if value is not None}
     return Question(
         command=parse([command, *own], environ),
         arguments=tuple(getattr(said, "arguments", ())),
         json=said.json,
-        everything=said.all,
-        environment=said.environment,
+        everything=getattr(said, "all", False),
+        environment=getattr(said, "environment", None),
         described=described,
         pips=tuple(_pips_words(said)) if command == "plan" else (),
     )
@@ -168,11 +172,20 @@ def _parser(command: str) -> argparse.ArgumentParser:
     parser = _Parser(prog=f"pipfallback {command}", description=_ABOUT[command], allow_abbrev=False)
     argument = _ARGUMENTS[command]
     if argument is not None:
-        parser.add_argument("arguments", nargs="+", metavar=argument)
+        parser.add_argument("arguments", nargs="*" if command == "verify" else "+", metavar=argument)
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
-    parser.add_argument("--all", action="store_true", help="list every build")
     parser.add_argument("--python", metavar="PATH", help="the interpreter to ask about")
     parser.add_argument("--fallbacks", metavar="FILE", action="append", default=[], help="another fallbacks.toml")
+    if command == "verify":
+        parser.add_argument("--verify-timeout", metavar="S", help="give up on an import after S seconds (120)")
+    else:
+        _add_choice(parser, command)
+    return parser
+
+
+def _add_choice(parser: argparse.ArgumentParser, command: str) -> None:
+    """What ``plan``, ``explain`` and ``env`` take besides: how to choose, and for which machine."""
+    parser.add_argument("--all", action="store_true", help="list every build")
     parser.add_argument("--trust-level", metavar="LEVEL", help="official, vendor (default) or community")
     parser.add_argument("--same-version", action="store_true", help="no other version than the one named")
     parser.add_argument("--pre", action="store_true", help="take pre-releases like releases")
@@ -189,7 +202,6 @@ def _parser(command: str) -> argparse.ArgumentParser:
                 where.add_argument(*spellings, action="store_true")
             else:
                 where.add_argument(*spellings, action="append", metavar=value)
-    return parser
 
 
 def _json_file(name: str) -> Any:

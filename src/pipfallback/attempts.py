@@ -27,7 +27,7 @@ from pipfallback.pip import Pip, PipRun
 from pipfallback.remembered import Memory
 from pipfallback.requests import Request, without_credentials
 from pipfallback.transaction import Transaction
-from pipfallback.verify import Verdict, verify
+from pipfallback.verify import Trial, Verdict, verify
 
 # Requirements and what belongs to them; the candidate alone is installed without any.
 _ABOUT_REQUIREMENTS = REQUIREMENT_OPTIONS | {"--constraint", "--build-constraint"}
@@ -83,23 +83,22 @@ class Workplace:
 
         What was tried before and has not changed since is not tried again.
         """
-        modules = package.imports_for(version)
-        smoke = package.smoke if self.environment.gpus else None
         installed = self.installed()
-        how = (list(modules), list(package.needs), list(self.layout.import_paths), smoke)
+        there = installed.get(package.name)
+        trial = Trial(
+            modules=package.imports_for(version),
+            first=package.needs,
+            paths=self.layout.import_paths,
+            smoke=package.smoke if self.environment.gpus else None,
+            files=() if there is None else tuple(path.name for path in there.files()),
+            timeout=timeout,
+        )
+        how = (list(trial.modules), list(trial.first), list(trial.paths), trial.smoke)
         memory = Memory(self.environment)
         passed = memory.verified(package.name, installed, how)
         if passed is not None:
             return Verdict(status=passed)
-        verdict = verify(
-            self.pip.executable,
-            modules,
-            first=package.needs,
-            paths=self.layout.import_paths,
-            smoke=smoke,
-            timeout=timeout,
-            scratch=self.scratch,
-        )
+        verdict = verify(self.pip.executable, trial, scratch=self.scratch)
         if verdict.status in {"works", "imports"}:
             memory.remember(package.name, installed, how, verdict.status)
         return verdict

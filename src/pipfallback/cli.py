@@ -89,7 +89,7 @@ def _run(words: list[str]) -> int:
     command = _parse(words).command
     if command == "install":
         return _install(words)
-    if command in {"plan", "explain", "env"}:
+    if command in {"plan", "explain", "env", "verify"}:
         return _ask(command, words)
     return _become_pip(words)
 
@@ -298,9 +298,26 @@ def _ask(command: str, words: Sequence[str]) -> int:
         _show(question.json, environment.to_json(), lambda tables: [tables.environment_table(environment)])
         return 0
     catalog = _load_catalog(question.command.own.fallbacks)
+    if command == "verify":
+        return _verify(question, catalog)
     environment = asking.environment_of(question, os.environ, managed=catalog.packages, tell=_tell)
     answer = _explain if command == "explain" else _plan
     return answer(question, catalog, environment)
+
+
+def _verify(question: Question, catalog: Catalog) -> int:
+    from pipfallback import report
+    from pipfallback.checks import check
+    from pipfallback.target import find_target
+
+    target = find_target(question.command.own.python, os.environ)
+    if target.reason:
+        _tell(target.reason)
+    environment, installation = _look(target.executable, question.command)
+    timeout = question.command.own.verify_timeout
+    checked = list(check(question.arguments, catalog, environment, installation, timeout=timeout))
+    _show(question.json, report.checks_json(checked), lambda tables: [tables.checks_table(checked)])
+    return EXIT_FAILED if any(each.verdict.status == "broken" for each in checked) else 0
 
 
 def _explain(question: Question, catalog: Catalog, environment: Environment) -> int:

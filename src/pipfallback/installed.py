@@ -49,7 +49,11 @@ class Installed:
             yield self.info.parent / path
 
     def importable_names(self) -> tuple[str, ...]:
-        """The top-level modules that RECORD lists, for a package whose import names no catalog states."""
+        """The top-level modules, for a package whose import names no catalog states.
+
+        They are those that RECORD lists, else those of top_level.txt (setuptools), else the name itself: an editable
+        install lists none of its modules.
+        """
         names = set()
         for path in _record_paths(self.info):
             first, _, rest = path.partition("/")
@@ -57,7 +61,15 @@ class Installed:
                 names.add(first)
             elif not rest and first.endswith((".py", ".so", ".pyd")) and first.partition(".")[0].isidentifier():
                 names.add(first.partition(".")[0])
-        return tuple(sorted(name for name in names if not name.startswith("_")))
+        public = sorted(name for name in names if not name.startswith("_"))
+        return tuple(public or self._said_top_level() or [self.name.replace("-", "_")])
+
+    def _said_top_level(self) -> list[str]:
+        try:
+            words = (self.info / "top_level.txt").read_text(encoding="utf-8").split()
+        except OSError:
+            return []
+        return [word for word in words if word.isidentifier() and not word.startswith("_")]
 
 
 def installed_in(folders: Iterable[str]) -> dict[str, Installed]:

@@ -12,6 +12,7 @@ Commands:
   plan REQUIREMENT...  what would be tried, in order, and why the rest not
   explain WHEEL|URL... why this wheel does or does not fit here
   env                  the environment as it is seen
+  verify [NAME...]     whether what is installed works
   any other            is pip's
 
 Options:

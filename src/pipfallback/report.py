@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pipfallback.builds import Build
+from pipfallback.checks import Check
 from pipfallback.compatibility import Decision, Policy
 from pipfallback.environment import Environment
 from pipfallback.errors import NothingFitsError, NothingWorksError, PipfallbackError
@@ -264,6 +265,24 @@ def _left(request: RequestOutcome) -> Iterator[str]:
         yield f"{len(beside)} more fit and are at {', '.join(sorted({host_of(each) for each in beside}))} as well"
     if len(left) > len(beside):
         yield f"{len(left) - len(beside)} more fit and were not tried; --max-attempts allows more"
+
+
+def checks_json(checks: Iterable[Check]) -> dict[str, Any]:
+    """What ``verify --json`` prints (DESIGN 7)."""
+    return {
+        "schema": 1,
+        "packages": [
+            {
+                "name": each.name,
+                "version": each.version,
+                "status": each.verdict.status,
+                "cause": each.verdict.cause,
+                "message": each.verdict.message or each.verdict.warning,
+                "hint": each.verdict.hint,
+            }
+            for each in checks
+        ],
+    }
 
 
 def _request_json(request: RequestOutcome) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What ``plan``, ``explain`` and ``env`` show a person, as rich renderables."""
+"""What ``plan``, ``explain``, ``env`` and ``verify`` show a person, as rich renderables."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from pipfallback.checks import Check
 from pipfallback.compatibility import Decision
 from pipfallback.environment import Environment
 from pipfallback.questions import Explanation, Plan
@@ -18,6 +19,7 @@ from pipfallback.report import examples, in_words
 from pipfallback.requests import without_credentials
 
 _ACCEPTED, _REFUSED = 10, 5  # builds that are listed without --all
+_VERDICT_STYLES = {"works": "green", "imports": "green", "inconclusive": "yellow", "broken": "red"}
 _WIDE = 60  # columns in which three of a table have room
 
 
@@ -60,6 +62,21 @@ def explanation_table(explanation: Explanation, environment: Environment) -> Ren
     name = Text(decision.candidate.build.filename, style="bold", overflow="ignore", no_wrap=True)
     colour = {"fits": "green", "plausible": "yellow", None: "red"}[decision.grade]
     return Group(name, Text(f"  {verdict}", style=colour), Padding(table, (0, 0, 0, 2)))
+
+
+def checks_table(checks: Sequence[Check]) -> RenderableType:
+    """What was verified, one package after another, and what to do where it does not work."""
+    if not checks:
+        return Text("no package is installed that a fallbacks.toml knows")
+    lines: list[RenderableType] = []
+    for each in checks:
+        verdict = each.verdict
+        name = f"{each.name} {each.version}" if each.version else each.name
+        lines.append(Text.assemble((name, "bold"), "  ", (verdict.status, _VERDICT_STYLES[verdict.status])))
+        told = [verdict.message, verdict.warning and f"warning: {verdict.warning}"]
+        told.append(verdict.hint and f"hint: {verdict.hint}")
+        lines += [Padding(Text(line), (0, 0, 0, 2)) for line in told if line]
+    return Group(*lines)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

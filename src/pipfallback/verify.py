@@ -7,16 +7,23 @@ import os
 import re
 import signal
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pipfallback import processes
+from pipfallback.import_failures import Diagnosis, diagnose, soft_failure
 
 _SCRIPT = Path(__file__).with_name("_verify.py")
 
 Status = Literal["works", "imports", "inconclusive", "broken"]
+
+# What a crash tells, where the signal alone does (signal(7)).
+_SIGNALS: Mapping[str, str] = {
+    "SIGILL": "it was built for a processor with more instructions",
+    "SIGBUS": "a file of it is cut short",
+}
 
 # Failures that tell of this machine, not of the build: an image build has no driver and no GPU
 # (texts as torch, the CUDA runtime and the dynamic loader print them).
@@ -27,16 +34,23 @@ _NO_DEVICE = re.compile(
     r"|no CUDA-capable device is detected|CUDA_ERROR_STUB_LIBRARY|CUDA driver is a stub library"
     r"|Failed to infer device type|0 active drivers"
 )
+_NO_DEVICE_HINT = "it can only be tried out where a driver and a GPU are"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What an import showed. ``message`` is one line; ``output`` what the child printed, tracebacks included."""
+    """What an import showed. ``message`` is one line; ``output`` what the child printed, tracebacks included.
+
+    ``hint``: what the user can do. ``warning``: the package may stay, but its smoke test, which has never been seen to
+    pass anywhere, failed.
+    """
 
     status: Status
     module: str | None = None
     cause: str | None = None
     message: str | None = None
+    hint: str | None = None
+    warning: str | None = None
     output: str = ""
     seconds: float = 0.0
 
@@ -46,64 +60,110 @@ class Verdict:
         return self.status != "broken"
 
 
-def verify(
-    executable: str,
-    modules: Sequence[str],
-    *,
-    first: Sequence[str] = (),
-    paths: Sequence[str] = (),
-    smoke: str | None = None,
-    timeout: float = 120.0,
-    scratch: Path | None = None,
-) -> Verdict:
-    """Import ``modules`` with the interpreter ``executable``, isolated from the working directory.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What is to be imported, and how.
 
-    ``first``: modules to import before, whose libraries the others rely on (torch). ``paths``: folders to look in
-    first (``--target``). ``smoke``: Python code that uses the GPU once. ``timeout`` in seconds. ``scratch``: a folder
-    for the files that this needs.
+    ``first``: modules to import before, whose libraries the others rely on (torch). ``paths``: folders to look in first
+    (``--target``). ``smoke``: Python code that uses the GPU once; ``smoke_decides``: whether its failure means broken.
+    ``files``: the names of the package's files, to tell why a module is not found. ``timeout`` in seconds.
+    """
+
+    modules: Sequence[str]
+    first: Sequence[str] = ()
+    paths: Sequence[str] = ()
+    smoke: str | None = None
+    smoke_decides: bool = True
+    files: Sequence[str] = ()
+    timeout: float = 120.0
+
+
+def verify(executable: str, trial: Trial, *, scratch: Path | None = None) -> Verdict:
+    """Import with the interpreter ``executable``, isolated from the working directory.
+
+    ``scratch``: a folder for the files that this needs.
     """
     with tempfile.TemporaryDirectory(prefix="pipfallback-", dir=scratch) as folder:
         request, answer = Path(folder, "request.json"), Path(folder, "answer.json")
-        wanted = {"first": list(first), "modules": list(modules), "paths": list(paths), "smoke": smoke}
+        wanted = {
+            "first": list(trial.first),
+            "modules": list(trial.modules),
+            "paths": list(trial.paths),
+            "smoke": trial.smoke,
+        }
         request.write_text(json.dumps(wanted), encoding="utf-8")
         environ = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
         command: list[str | Path] = [executable, "-B", _SCRIPT, request, answer]
-        done = processes.capture(command, cwd=folder, env=environ, timeout=timeout)
+        done = processes.capture(command, cwd=folder, env=environ, timeout=trial.timeout)
         try:
             said = json.loads(answer.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            said = None
-    output = done.stdout + done.stderr
-    if said is None:
-        return _died(done, modules, output, timeout)
-    if said["ok"]:
-        return Verdict(status="works" if said["smoke"] else "imports", output=output, seconds=done.seconds)
-    # In the error and what led to it, not in all that was printed: a warning about the driver excuses no other error.
-    no_device = _NO_DEVICE.search(said["traceback"]) is not None
+            said = {}
+    verdict = _judge(said, done, trial)
+    return replace(verdict, output=done.stdout + done.stderr + (said.get("traceback") or ""), seconds=done.seconds)
+
+
+def _judge(said: Mapping[str, Any], done: processes.Finished, trial: Trial) -> Verdict:
+    if "ok" not in said:
+        verdict = _died(done, trial, in_smoke="imported" in said)
+        in_smoke = "imported" in said
+    elif said["ok"]:
+        return _passed(done.stdout + done.stderr, smoke=said["smoke"])
+    else:
+        verdict = _failed(said["error"], said["traceback"], said["module"], trial)
+        in_smoke = said["module"] is None
+    if in_smoke and verdict.status == "broken" and not trial.smoke_decides:
+        return Verdict(status="imports", warning=verdict.message, hint=verdict.hint)
+    return verdict
+
+
+def _passed(output: str, *, smoke: bool) -> Verdict:
+    """Some packages only print that their compiled part did not load."""
+    line = soft_failure(output)
+    if line is None:
+        return Verdict(status="works" if smoke else "imports")
+    if _NO_DEVICE.search(line):
+        return Verdict(status="inconclusive", cause="no-driver", message=line)
+    found = diagnose(output)
     return Verdict(
-        status="inconclusive" if no_device else "broken",
-        module=said["module"],
-        cause="no-driver" if no_device else "import-failed",
-        message=_one_line(said["error"], said["module"]),
-        output=output + said["traceback"],
-        seconds=done.seconds,
+        status="broken", cause="soft-failure", message=f"it imports, but says: {_told(line, found)}", hint=found.hint
     )
 
 
-def _died(done: processes.Finished, modules: Sequence[str], output: str, timeout: float) -> Verdict:
-    if done.exit_code is None:
-        cause, what = "timeout", f"was not done after {timeout:g} s"
-    elif done.exit_code < 0:
-        cause, what = "crash", f"crashed with {_signal_name(-done.exit_code)}"
-    else:
-        cause, what = "crash", f"ended the interpreter with exit code {done.exit_code}"
+def _failed(error: str, traceback: str, module: str | None, trial: Trial) -> Verdict:
+    # In the error and what led to it, not in all that was printed: a warning about the driver excuses no other error.
+    if _NO_DEVICE.search(traceback):
+        return Verdict(
+            status="inconclusive",
+            module=module,
+            cause="no-driver",
+            message=_one_line(error, module),
+            hint=_NO_DEVICE_HINT,
+        )
+    found = diagnose(f"{error}\n{traceback}", own=trial.modules, files=trial.files)
     return Verdict(
         status="broken",
-        cause=cause,
-        message=f"importing {', '.join(modules)} {what}",
-        output=output,
-        seconds=done.seconds,
+        module=module,
+        cause=found.cause,
+        message=_told(_one_line(error, module), found),
+        hint=found.hint,
     )
+
+
+def _told(line: str, found: Diagnosis) -> str:
+    return line if found.words is None else f"{line} ({found.words})"
+
+
+def _died(done: processes.Finished, trial: Trial, *, in_smoke: bool) -> Verdict:
+    what = "the smoke test" if in_smoke else f"importing {', '.join(trial.modules)}"
+    if done.exit_code is None:
+        return Verdict(status="broken", cause="timeout", message=f"{what} was not done after {trial.timeout:g} s")
+    if done.exit_code >= 0:
+        message = f"{what} ended the interpreter with exit code {done.exit_code}"
+        return Verdict(status="broken", cause="crash", message=message)
+    name = _signal_name(-done.exit_code)
+    meaning = f": {_SIGNALS[name]}" if name in _SIGNALS else ""
+    return Verdict(status="broken", cause="crash", message=f"{what} crashed with {name}{meaning}")
 
 
 def _signal_name(number: int) -> str:
