@@ -21,7 +21,7 @@ import time
 from itertools import islice, product
 from statistics import median
 
-from pipfallback.builds import Candidate, LabelHints, read_build
+from pipfallback.builds import LabelHints, listed_candidate, read_build
 from pipfallback.compatibility import Policy, judge_all
 from pipfallback.environment import Driver, Environment, Gpu, Python, Torch
 from pipfallback.ranking import Wish, rank
@@ -79,7 +79,7 @@ def measure(count: int) -> None:
     gc.disable()  # as the command line does
     started = time.process_time()
     candidates = [
-        Candidate(build=read_build(name, hints), location=name, source="somebody", trust=Trust.VENDOR, order=(0, place))
+        listed_candidate(read_build(name, hints), name, "somebody", Trust.VENDOR, (0, place))
         for place, name in enumerate(names)
     ]
     read = time.process_time()

@@ -90,6 +90,7 @@ class Workplace:
             first=package.needs,
             paths=self.layout.import_paths,
             smoke=package.smoke if self.environment.gpus else None,
+            smoke_decides=not package.smoke_unproven,
             files=() if there is None else tuple(path.name for path in there.files()),
             timeout=timeout,
         )

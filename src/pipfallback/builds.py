@@ -5,7 +5,6 @@ A label that cannot be read is unknown (None), never misread.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
@@ -33,10 +32,13 @@ from pipfallback.trust import Trust
 from pipfallback.wheel_names import (
     Project,
     UnreadableFilenameError,
+    WheelTags,
+    read_plain_tags,
     read_project,
     read_tags,
     split_location,
     split_name,
+    split_plain,
 )
 
 __all__ = [
@@ -48,6 +50,7 @@ __all__ = [
     "TorchRule",
     "UnreadableFilenameError",
     "draft_of",
+    "listed_candidate",
     "read_build",
     "with_metadata",
 ]
@@ -144,6 +147,25 @@ class Candidate:
     order: tuple[int, int] = (0, 0)
 
 
+_CandidateDraft = draft_of(Candidate)
+
+
+def listed_candidate(
+    build: Build, location: str, source: str, trust: Trust, order: tuple[int, int], *, sha256: str | None = None
+) -> Candidate:
+    """A candidate of a source's list, as ``Candidate`` makes it, in a third of the time: lists have up to 100,000."""
+    candidate = _CandidateDraft()
+    candidate.build = build
+    candidate.location = location
+    candidate.source = source
+    candidate.trust = trust
+    candidate.sha256 = sha256
+    candidate.size = None
+    candidate.order = order
+    candidate.__class__ = Candidate
+    return candidate  # type: ignore[no-any-return]  # a draft is Any
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metadata:
     """What the METADATA of a wheel says (core metadata, PEP 566 and later), as far as decisions need it."""
@@ -161,31 +183,53 @@ def read_build(location: str, hints: LabelHints = NO_HINTS) -> Build:
     Query, fragment, percent-encoding and letter case do not matter. The name's label comes before ``hints``, these
     before the folders of a URL. Raises UnreadableFilenameError where the last part of ``location`` is not a wheel's name.
     """
+    # Of 100,000 wheels most share what stands before their tags, and all but a few their tags: either is read once.
+    before = location.rsplit("-", 3)[0]
+    ending = location[len(before) + 1 :]
+    tags = read_plain_tags(ending)
+    plain = _read_plain_start(before, hints) if tags else None
+    if tags and plain:
+        beginning, start = plain
+        return _build(f"{beginning}-{ending}", start, tags, hints)
     folder, filename = split_location(location)
-    folder = folder.lower()
-    beginning, tags, platform = split_name(filename.lower())
-    project, said = _read_beginning(beginning, folder, hints)
-    said = said or _read_words(words_of(project, folder, platform), hints)
+    beginning, tags_text = split_name(filename.lower())
+    start = _read_start(beginning, folder.lower(), hints)
+    return _build(filename, start, read_tags(tags_text), hints)
+
+
+def _build(filename: str, start: _Start, tags: WheelTags, hints: LabelHints) -> Build:
+    project, folder, repository, said = start
     build = _Draft()
     build.filename = filename
-    build.name = project.name
-    build.version = project.version
-    build.build_number = project.build_number
-    build.tags = read_tags(tags)
-    build.torch = said.torch
-    if said.open_digits:
-        build.torch = torch_from_digits(said.open_digits, hints.torch_digits, said.cuda, _python(tags))
-    build.torch_rule = said.torch_rule
-    build.vague_torch = said.vague_torch
-    build.cuda = said.cuda
-    build.rocm = said.rocm
-    build.cpu = said.cpu
-    build.accelerator = said.accelerator
-    build.accelerator_version = said.accelerator_version
-    build.cxx11_abi = _cxx11_abi(project.version, folder, platform, said)
-    build.cxx11_abi_label = said.cxx11_abi_label
-    build.archs = said.archs
-    build.unusual_version = project.unusual_version
+    build.name, build.version, _, _, build.unusual_version, _, build.build_number = project
+    build.tags, platform, linux, python = tags
+    said = said or _read_words(words_of(project, folder, platform), hints)
+    (
+        build.torch,
+        open_digits,
+        build.torch_rule,
+        build.vague_torch,
+        build.cuda,
+        build.rocm,
+        build.cpu,
+        build.accelerator,
+        build.accelerator_version,
+        cxx11_abi,
+        build.cxx11_abi_label,
+        build.archs,
+    ) = said
+    if open_digits:
+        build.torch = torch_from_digits(open_digits, hints.torch_digits, build.cuda, python)
+    if cxx11_abi is None and repository:
+        cxx11_abi = published_cxx11_abi(
+            repository,
+            project.version,
+            torch=said.torch,
+            cuda=said.cuda,
+            label=said.cxx11_abi_label,
+            platform=platform,
+        )
+    build.cxx11_abi = cxx11_abi if linux else None  # Windows and macOS have one C++ ABI: it has no meaning there
     build.requires_python = None
     build.requires = ()
     build.__class__ = Build
@@ -212,14 +256,33 @@ class _Said(NamedTuple):
     archs: tuple[str, ...] | None
 
 
-# What stands before the tags, in its folder, repeats with each of the tags: a whole list should find room.
-@lru_cache(maxsize=32768)
-def _read_beginning(beginning: str, folder: str, hints: LabelHints) -> tuple[Project, _Said | None]:
-    """What the wheels of a beginning share; None instead of what they say where the platform has a word in that."""
+class _Start(NamedTuple):
+    """What wheels share that have all but their tags in common, and their folder (in lower case).
+
+    ``said``: None where the platform has a word in that. ``repository``: that of ``publisher_of``.
+    """
+
+    project: Project
+    folder: str
+    repository: str | None
+    said: _Said | None
+
+
+def _start_of(beginning: str, folder: str, hints: LabelHints) -> _Start:
     project = read_project(beginning)
-    if has_habits(project):
-        return project, None
-    return project, _read_words(words_of(project, folder, ""), hints)
+    said = None if has_habits(project) else _read_words(words_of(project, folder, ""), hints)
+    return _Start(project, folder, publisher_of(folder), said)
+
+
+# The starts of names repeat with each of the tags: a whole list should find room.
+_read_start = lru_cache(maxsize=32768)(_start_of)
+
+
+@lru_cache(maxsize=32768)
+def _read_plain_start(before: str, hints: LabelHints) -> tuple[str, _Start] | None:
+    """``(beginning of the name, what it says)`` of what stands before plain tags; None where it must be read with them."""
+    parts = split_plain(before)
+    return (parts[1], _start_of(parts[1].lower(), parts[0].lower(), hints)) if parts else None
 
 
 @lru_cache(maxsize=8192)
@@ -256,24 +319,6 @@ def _as_label(hints: LabelHints) -> Label:
     elif hints.cpu:
         accelerator = CPU
     return Label(torch=hints.torch, accelerator=accelerator, archs=hints.archs)
-
-
-def _cxx11_abi(version: Version, folder: str, platform: str, said: _Said) -> bool | None:
-    """The C++ ABI, only where it is a fact. It has no meaning on Windows and macOS (one ABI there)."""
-    if not platform.startswith(("linux", "manylinux", "musllinux")):
-        return None
-    repository = publisher_of(folder) if said.cxx11_abi is None else None
-    if repository is None:
-        return said.cxx11_abi
-    return published_cxx11_abi(
-        repository, version, torch=said.torch, cuda=said.cuda, label=said.cxx11_abi_label, platform=platform
-    )
-
-
-def _python(tags_text: str) -> str | None:
-    """The one CPython that tags are for ("3.12", "3.13t"); None for abi3, py3 and compressed sets."""
-    found = re.match(r"cp3(\d+)-cp3\1(t?)m?-", tags_text)
-    return f"3.{found[1]}{found[2]}" if found else None
 
 
 def with_metadata(build: Build, metadata: Metadata) -> Build:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -11,6 +12,8 @@ from packaging.version import InvalidVersion, Version
 
 from pipfallback.builds import NO_HINTS, LabelHints
 from pipfallback.trust import Trust
+
+_SHA256 = re.compile(r"[#&]sha256=([0-9a-fA-F]{64})(?:&|$)")
 
 SourceKind = Literal["url", "pattern", "github", "huggingface", "links", "index", "sdist"]
 
@@ -34,6 +37,7 @@ class Source:
     ``urls``: for kind "url" the wheels themselves, else one template (none for "sdist"). ``sha256``: lower-case hashes
     by URL. ``matrix``: for kind "pattern", the rows that fill the template; a row leaves no placeholder open but
     ``{python_abi}``, which follows from ``{python}``. ``hints`` tell how to read names. ``homepage`` is for people.
+    ``named``: the user named the file that the table stands in, so that its hashes are the user's word.
     """
 
     name: str
@@ -44,6 +48,7 @@ class Source:
     matrix: tuple[MatrixRow, ...] = ()
     hints: LabelHints = NO_HINTS
     homepage: str | None = None
+    named: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +56,9 @@ class Package:
     """What the catalog knows of one package. ``name`` is PEP 503-normalised; ``imports`` prove that it works.
 
     ``other_imports``: instead of ``imports``, for the versions that a specifier names; the first that contains a
-    version holds. Use ``imports_for``. ``sources`` are in the order in which they are preferred.
+    version holds. Use ``imports_for``. ``smoke``: code that runs one small kernel on the GPU and checks its numbers;
+    ``smoke_unproven``: nobody has seen it pass on a GPU, so its failure warns, and undoes nothing. ``sources`` are in the
+    order in which they are preferred.
     """
 
     name: str
@@ -59,7 +66,20 @@ class Package:
     other_imports: tuple[tuple[SpecifierSet, tuple[str, ...]], ...] = ()
     needs: tuple[str, ...] = ()
     smoke: str | None = None
+    smoke_unproven: bool = False
     sources: tuple[Source, ...] = ()
+
+    @property
+    def named_hashes(self) -> frozenset[str]:
+        """The sha256 that files which the user named pin.
+
+        Where hashes are required (pip's --require-hashes) they count beside those of the requirement; what a listing
+        states of its own files never does.
+        """
+        named = [source for source in self.sources if source.named]
+        in_urls = [_SHA256.search(url) for source in named for url in source.urls]
+        stated = {digest for source in named for digest in source.sha256.values()}
+        return frozenset(stated | {found[1].lower() for found in in_urls if found})
 
     def imports_for(self, version: Version | str | None) -> tuple[str, ...]:
         """What must import where ``version`` is installed; an unknown or unreadable version is taken as a new one."""

@@ -51,6 +51,7 @@ def _trial(there: Installed, catalog: Catalog, environment: Environment, timeout
         modules=package.imports_for(there.version),
         first=package.needs,
         smoke=package.smoke if environment.gpus else None,
+        smoke_decides=not package.smoke_unproven,
         files=files,
         timeout=timeout,
     )

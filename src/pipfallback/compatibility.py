@@ -7,7 +7,7 @@ findings: ``decide`` takes those of any rule.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Literal, NamedTuple
 
@@ -24,7 +24,11 @@ __all__ = ["Decision", "Grade", "Mismatch", "Nearness", "Policy", "decide", "jud
 
 Grade = Literal["fits", "plausible"]
 
-TAG_RULES: tuple[Rule, ...] = (tags.python_tag, tags.abi_tag, tags.platform_tag)
+TAG_RULES: tuple[Callable[[tags.TagFault, Setting], Finding], ...] = (
+    tags.python_tag,
+    tags.abi_tag,
+    tags.platform_tag,
+)
 BUILD_RULES: tuple[Rule, ...] = (
     tags.requires_python,
     tags.file_name,
@@ -106,13 +110,20 @@ def decide(decision: Decision, findings: Sequence[Finding]) -> Decision:
     return _decision(decision.candidate, verdict, decision.nearness)
 
 
-@dataclass(frozen=True, slots=True)
-class _Alike:
-    """What is known of all builds with the same tags: what the rules of tags found, and the rest by their other facts."""
+class _Tagged(NamedTuple):
+    """What is known of all builds with the same tags: what the rules of tags found, and the place of the best tag."""
 
     verdict: _Verdict
     place: int
-    by_facts: dict[object, tuple[_Verdict, Nearness]]
+
+
+@dataclass(slots=True)
+class _Alike:
+    """What is known of all builds with the same facts, besides their tags; and of those with each of the tags."""
+
+    verdict: _Verdict
+    distances: tuple[int, int, int]
+    by_tags: dict[frozenset[Tag], tuple[_Verdict, Nearness]] = field(default_factory=dict)
 
 
 class _Builds:
@@ -120,37 +131,44 @@ class _Builds:
 
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
-        self._by_tags: dict[frozenset[Tag], _Alike] = {}
-        self._by_facts: dict[object, tuple[_Verdict, Nearness]] = {}
+        self._by_tags: dict[frozenset[Tag], _Tagged] = {}
+        self._by_facts: dict[object, _Alike] = {}
+        self._nearness: dict[tuple[int, int, int, int], Nearness] = {}
 
     def judge(self, build: Build) -> tuple[_Verdict, Nearness]:
-        alike = self._by_tags.get(build.tags)
-        if alike is None:
-            alike = self._by_tags[build.tags] = self._alike(build)
         facts = _facts(build)
-        known = alike.by_facts.get(facts)
+        alike = self._by_facts.get(facts)
+        if alike is None:
+            alike = self._by_facts[facts] = self._look_at(build)
+        known = alike.by_tags.get(build.tags)
         if known is None:
-            known = alike.by_facts[facts] = self._look_at(build, facts, alike)
+            known = alike.by_tags[build.tags] = self._together(build, alike)
         return known
 
-    def _alike(self, build: Build) -> _Alike:
+    def _look_at(self, build: Build) -> _Alike:
+        found = [rule(build, self._setting) for rule in BUILD_RULES]
+        return _Alike(_sort(found), _distances(build, self._setting))
+
+    def _look_at_tags(self, build: Build) -> _Tagged:
         places = self._setting.tag_places
-        return _Alike(
-            _sort([rule(build, self._setting) for rule in TAG_RULES]),
+        fault = tags.fault_of(build.tags, self._setting)
+        return _Tagged(
+            _sort([rule(fault, self._setting) for rule in TAG_RULES]),
             min((places[tag] for tag in build.tags if tag in places), default=len(places)),
-            {},
         )
 
-    def _look_at(self, build: Build, facts: object, alike: _Alike) -> tuple[_Verdict, Nearness]:
-        known = self._by_facts.get(facts)
-        if known is None:
-            found = _sort([rule(build, self._setting) for rule in BUILD_RULES])
-            known = self._by_facts[facts] = found, _nearness(build, self._setting)
-        verdict, near = known
-        return (
-            _verdict(alike.verdict.mismatches + verdict.mismatches, alike.verdict.doubts + verdict.doubts),
-            Nearness(cuda=near.cuda, torch=near.torch, label=near.label, tag=alike.place),
-        )
+    def _together(self, build: Build, alike: _Alike) -> tuple[_Verdict, Nearness]:
+        tagged = self._by_tags.get(build.tags)
+        if tagged is None:
+            tagged = self._by_tags[build.tags] = self._look_at_tags(build)
+        of_tags, verdict = tagged.verdict, alike.verdict
+        place = (*alike.distances, tagged.place)
+        nearness = self._nearness.get(place)
+        if nearness is None:
+            of_cuda, of_torch, of_label, of_tag = place
+            nearness = Nearness(cuda=of_cuda, torch=of_torch, label=of_label, tag=of_tag)
+            self._nearness[place] = nearness
+        return _verdict(of_tags.mismatches + verdict.mismatches, of_tags.doubts + verdict.doubts), nearness
 
 
 def _facts(build: Build) -> tuple[object, ...]:
@@ -174,11 +192,12 @@ def _facts(build: Build) -> tuple[object, ...]:
     )
 
 
-def _nearness(build: Build, setting: Setting) -> Nearness:
-    return Nearness(
-        cuda=cuda.cuda_distance(build, setting),
-        torch=torch.torch_distance(build, setting),
-        label=_label_distance(build, setting),
+def _distances(build: Build, setting: Setting) -> tuple[int, int, int]:
+    """How far CUDA, torch and the label are from the environment's, as Nearness has them."""
+    return (
+        cuda.cuda_distance(build, setting),
+        torch.torch_distance(build, setting),
+        _label_distance(build, setting),
     )
 
 

@@ -8,8 +8,7 @@ something else (Paddle's ".post112"), and last the publisher's habits. Folders o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -27,8 +26,7 @@ from pipfallback.publishers import UNSAID_OF, unsaid_accelerator
 from pipfallback.wheel_names import Project
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
+class Evidence(NamedTuple):
     """What is stated, best source first. ``open_digits``: packed torch digits that only the Python tag may settle."""
 
     torch: str | None = None
@@ -234,9 +232,11 @@ def read_folder(folder: str) -> Label:
     if "://" not in folder or folder.startswith("file:"):
         return NO_LABEL
     components = [part for part in folder.split("/")[3:] if len(part) <= _LONGEST_LABEL]
-    start = max((index for index, part in enumerate(components) if part in _AFTER_REPOSITORY), default=-1)
     labels = [read_label(part) for part in components][::-1]
+    if set(labels) <= {NO_LABEL}:
+        return NO_LABEL
     torch = next((label for label in labels if label.torch or label.torch_digits), NO_LABEL)
+    start = _last_of_repository(components)
     return Label(
         torch=torch.torch,
         torch_digits=torch.torch_digits,
@@ -249,6 +249,11 @@ def read_folder(folder: str) -> Label:
         cxx11_abi=next((label.cxx11_abi for label in labels if label.cxx11_abi is not None), None),
         archs=next((label.archs for label in labels if label.archs), None),
     )
+
+
+def _last_of_repository(components: Sequence[str]) -> int:
+    """Where the path of a repository ends and that of its files begins; -1: nowhere."""
+    return max((index for index, part in enumerate(components) if part in _AFTER_REPOSITORY), default=-1)
 
 
 def _folder_accelerator(component: str, *, inside_repository: bool) -> Accelerator | None:

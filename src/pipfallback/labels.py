@@ -7,10 +7,10 @@ swallows everything up to the next separator, so that a git hash, a date or a st
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pipfallback import releases
 
@@ -28,8 +28,7 @@ class Accelerator:
     version: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Label:
+class Label(NamedTuple):
     """What one label says. None is "says nothing", or nothing that can be read.
 
     ``torch`` is a version with dots, ``torch_digits`` one without ("210"), which ``torch_from_digits`` settles.
@@ -85,6 +84,8 @@ _JUNK = r"(?P<junk>[^._+\-\s]+)"
 _WORD = re.compile(
     "|".join((*_SKIPPED, _CUDA, _COMPILER, _TORCH + _OR_NEWER, _ROCM, _KIND, _MUSA, _OLD_ABI, _ABI, _ARCHS, _JUNK))
 )
+# Without one of these a text says nothing ("v2.8.3", "releases"): every word above that states something holds one.
+_STATES = re.compile(rf"cu|nvcc|pt|pyt|torch|rocm|hip|{_KINDS}|musa|abi|sm|arch|compute")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -104,6 +105,12 @@ class _Statements:
         """The torch with dots, and the one without; the latter counts only where there is none of the former."""
         return agreed(self.torch), None if self.torch else agreed(self.digits)
 
+    def all_accelerators(self) -> list[Accelerator]:
+        """What it runs on; the compiler's CUDA counts only where no other is named."""
+        if not self.compiler or any(one.kind == "cuda" for one in self.accelerators):
+            return self.accelerators
+        return [*self.accelerators, *[_accelerator("cuda", version) for version in self.compiler]]
+
 
 @lru_cache(maxsize=16384)
 def read_label(text: str) -> Label:
@@ -111,62 +118,89 @@ def read_label(text: str) -> Label:
 
     Two statements that contradict each other are none.
     """
+    text = text.lower()
+    if not _STATES.search(text):
+        return NO_LABEL
     said = _Statements()
-    for word in _WORD.finditer(text.lower()):
-        if word.lastgroup not in {None, "junk"}:
-            _note(said, word)
-    if not any(one.kind == "cuda" for one in said.accelerators):
-        said.accelerators += [Accelerator(kind="cuda", version=version) for version in said.compiler]
+    for word in _WORD.finditer(text):
+        if word.lastgroup in _NOTES:
+            _NOTES[word.lastgroup](said, word)
     torch, digits = said.torch_versions()
     return Label(
         torch=torch,
         torch_digits=digits,
         torch_minimum=said.minimum and (torch is not None or bool(said.digits)),
         vague_torch=said.named and torch is None and digits is None,
-        accelerator=_agreed_accelerator(said.accelerators),
+        accelerator=_agreed_accelerator(said.all_accelerators()),
         cxx11_abi=said.abi.pop() if len(said.abi) == 1 else None,
         archs=tuple(dict.fromkeys(said.archs)) or None,
     )
 
 
-def _note(said: _Statements, word: re.Match[str]) -> None:
-    found = {name: text for name, text in word.groupdict().items() if text is not None}
-    if accelerator := _accelerator(found):
-        said.accelerators.append(accelerator)
-    if "nvcc" in found and (version := cuda_version(found["nvcc"])):
+@lru_cache(maxsize=1024)
+def _accelerator(kind: str, version: str | None) -> Accelerator:
+    return Accelerator(kind=kind, version=version)
+
+
+def _note_cuda(said: _Statements, word: re.Match[str]) -> None:
+    if version := cuda_version(word["cuda"]):
+        said.accelerators.append(_accelerator("cuda", version))
+
+
+def _note_compiler(said: _Statements, word: re.Match[str]) -> None:
+    if version := cuda_version(word["nvcc"]):
         said.compiler.append(version)
-    _note_torch(said, found)
-    if "archs" in found:
-        said.archs += [f"{arch[: _minor_at(arch)]}.{arch[_minor_at(arch) :]}" for arch in found["archs"].split(".")]
-    if (abi := _abi(found)) is not None:
-        said.abi.add(abi)
-    said.minimum = said.minimum or "minimum" in found
 
 
-def _note_torch(said: _Statements, found: dict[str, str]) -> None:
-    if "torch" in found and _is_torch_series(found["torch"]):
-        said.torch.append(found["torch"])
-    if "digits" in found:
-        said.digits.append(found["digits"])
-    said.named = said.named or "torch" in found or "digits" in found
+def _note_torch(said: _Statements, word: re.Match[str]) -> None:
+    said.named = True
+    said.minimum = said.minimum or word["minimum"] is not None
+    if word["digits"]:
+        said.digits.append(word["digits"])
+    elif _is_torch_series(word["torch"]):
+        said.torch.append(word["torch"])
 
 
-def _abi(found: dict[str, str]) -> bool | None:
-    if "abi" in found or "abi_digit" in found:
-        return found.get("abi") != "false" and found.get("abi_digit") != "0"
-    return False if "old_abi" in found else None
+def _note_rocm(said: _Statements, word: re.Match[str]) -> None:
+    said.accelerators.append(_accelerator("rocm", _dotted(word["rocm"])))
 
 
-def _accelerator(found: dict[str, str]) -> Accelerator | None:
-    if "cuda" in found:
-        version = cuda_version(found["cuda"])
-        return Accelerator(kind="cuda", version=version) if version else None
-    if "rocm" in found:
-        return Accelerator(kind="rocm", version=_dotted(found["rocm"]))
-    if "musa" in found:
-        return Accelerator(kind="musa", version=_dotted(found["musa"].removeprefix("musa")) or None)
-    kind = found.get("kind") or found.get("glued")
-    return Accelerator(kind=kind) if kind else None
+def _note_musa(said: _Statements, word: re.Match[str]) -> None:
+    said.accelerators.append(_accelerator("musa", _dotted(word["musa"].removeprefix("musa")) or None))
+
+
+def _note_kind(said: _Statements, word: re.Match[str]) -> None:
+    said.accelerators.append(_accelerator(word["kind"] or word["glued"], None))
+
+
+def _note_old_abi(said: _Statements, _: re.Match[str]) -> None:
+    said.abi.add(False)
+
+
+def _note_abi(said: _Statements, word: re.Match[str]) -> None:
+    said.abi.add(word["abi"] != "false" and word["abi_digit"] != "0")
+
+
+def _note_archs(said: _Statements, word: re.Match[str]) -> None:
+    said.archs += [f"{arch[: _minor_at(arch)]}.{arch[_minor_at(arch) :]}" for arch in word["archs"].split(".")]
+
+
+# What to do with a word, by the name of its last group. Not here: what is skipped, and junk.
+_NOTES: Mapping[str | None, Callable[[_Statements, re.Match[str]], None]] = {
+    "cuda": _note_cuda,
+    "nvcc": _note_compiler,
+    "torch": _note_torch,
+    "digits": _note_torch,
+    "minimum": _note_torch,
+    "rocm": _note_rocm,
+    "kind": _note_kind,
+    "glued": _note_kind,
+    "musa": _note_musa,
+    "old_abi": _note_old_abi,
+    "abi": _note_abi,
+    "abi_digit": _note_abi,
+    "archs": _note_archs,
+}
 
 
 def _minor_at(arch: str) -> int:
@@ -181,8 +215,11 @@ def _dotted(text: str) -> str:
 
 def agreed(versions: Iterable[str]) -> str | None:
     """The most precise of versions that agree ("12", "12.8" -> "12.8"); None where two contradict each other."""
+    distinct = list(dict.fromkeys(versions))
+    if len(distinct) == 1:
+        return distinct[0] or None
     best: list[str] = []
-    for version in versions:
+    for version in distinct:
         parts = version.split(".")
         shorter = min(len(parts), len(best))
         if parts[:shorter] != best[:shorter]:
@@ -192,6 +229,8 @@ def agreed(versions: Iterable[str]) -> str | None:
 
 
 def _agreed_accelerator(stated: list[Accelerator]) -> Accelerator | None:
+    if len(stated) == 1:
+        return stated[0]
     kinds = {one.kind for one in stated}
     if len(kinds) != 1:
         return None
@@ -203,6 +242,7 @@ def _agreed_accelerator(stated: list[Accelerator]) -> Accelerator | None:
 _TWO_DIGIT_RELEASES = {"75", "80", "90", "91", "92"}  # CUDA 7.5 to 9.2 (pytorch.org/get-started/previous-versions)
 
 
+@lru_cache(maxsize=1024)
 def cuda_version(text: str) -> str | None:
     """The CUDA version that a label's number means: "121" is 12.1, "92" is 9.2, "12" is 12, "12.8.1" is 12.8.
 

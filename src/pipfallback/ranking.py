@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeVar
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from pipfallback.compatibility import Decision
+from pipfallback.compatibility import Decision, Mismatch
 
-K = TypeVar("K")
+T = TypeVar("T")
 _GRADES = {"fits": 0, "plausible": 1, None: 2}
 _RELEASE_LENGTH = 8  # numbers of a release that are compared; the longest of real wheels has 5
 _NO_BUILD_NUMBER = (1,)
@@ -67,44 +68,49 @@ def rank(decisions: Iterable[Decision], wish: Wish) -> list[Decision]:
     # The order of ``key``. Of 100,000 decisions most share their version and their broken rules, as objects: the places
     # of those are worked out once, and compared as numbers.
     decisions = list(decisions)
-    broken = {id(each.mismatches): each for each in decisions}
-    versions = {id(each.candidate.build.version): each.candidate.build.version for each in decisions}
-    costs = _places({name: cost(each) for name, each in broken.items()})
-    places = _places({name: version_place(version, wish) for name, version in versions.items()})
+    costs = _places([each.mismatches for each in decisions], _cost)
+    versions = _places(
+        [each.candidate.build.version for each in decisions], _by_public(lambda version: version_place(version, wish))
+    )
     return sorted(
         decisions,
-        key=lambda each: _key(each, costs[id(each.mismatches)], places[id(each.candidate.build.version)]),
+        key=lambda each: _key(each, costs[id(each.mismatches)], versions[id(each.candidate.build.version)]),
     )
 
 
 def key(decision: Decision, wish: Wish) -> tuple[object, ...]:
     """The place of one decision among any others; the smallest comes first. Equal only for what cannot be told apart."""
-    return _key(decision, cost(decision), version_place(decision.candidate.build.version, wish))
+    return _key(decision, _cost(decision.mismatches), version_place(decision.candidate.build.version, wish))
 
 
 def _key(decision: Decision, broken: object, version: object) -> tuple[object, ...]:
     candidate, near = decision.candidate, decision.nearness
-    build_number = candidate.build.build_number
+    build_number, order = candidate.build.build_number, candidate.order
     return (
         broken,
         version,
         _GRADES[decision.grade],
-        candidate.order[0],
+        order[0],
         near.cuda,
         near.torch,
         near.label,
         near.tag,
         _highest_first(*build_number) if build_number else _NO_BUILD_NUMBER,
-        candidate.order[1],
+        order[1],
         candidate.location,
         candidate.source or "",
         candidate.sha256 or "",
     )
 
 
-def cost(decision: Decision) -> tuple[int, ...]:
+def _cost(mismatches: tuple[Mismatch, ...]) -> tuple[int, ...]:
     """() for an accepted decision; for a refused one the number of broken rules, then what each would cost, dearest first."""
-    broken = [COSTS.get(mismatch.rule, 15) for mismatch in decision.mismatches]
+    return _cost_of(tuple([mismatch.rule for mismatch in mismatches]))
+
+
+@lru_cache(maxsize=4096)
+def _cost_of(rules: tuple[str, ...]) -> tuple[int, ...]:
+    broken = [COSTS.get(rule, 15) for rule in rules]
     return (len(broken), *sorted(broken, reverse=True)) if broken else ()
 
 
@@ -137,7 +143,21 @@ def _highest_first(number: int, suffix: str) -> tuple[int, ...]:
     return (0, -number, *(-ord(letter) for letter in suffix), 1)
 
 
-def _places(keys: Mapping[K, tuple[int, ...]]) -> dict[K, int]:
-    """Each key's place among all of them; equal keys share one."""
-    numbered = {place: number for number, place in enumerate(sorted(set(keys.values())))}
-    return {name: numbered[place] for name, place in keys.items()}
+def _by_public(place: Callable[[Version], tuple[int, ...]]) -> Callable[[Version], tuple[int, ...]]:
+    """``place``, asked once for all versions that differ in their local parts alone."""
+    known: dict[object, tuple[int, ...]] = {}
+
+    def place_of_public(version: Version) -> tuple[int, ...]:
+        public = (version.epoch, version.release, version.pre, version.post, version.dev)
+        if public not in known:
+            known[public] = place(version)
+        return known[public]
+
+    return place_of_public
+
+
+def _places(things: Iterable[T], place: Callable[[T], tuple[int, ...]]) -> dict[int, int]:
+    """The number of each thing's place among those of all, by the thing's id; equal places have the same number."""
+    places = {name: place(thing) for name, thing in {id(thing): thing for thing in things}.items()}
+    numbered = {own: number for number, own in enumerate(sorted(set(places.values())))}
+    return {name: numbered[own] for name, own in places.items()}

@@ -7,9 +7,9 @@ is not PEP 440; such wheels are published (EETQ, older Paddle and gsplat) and ol
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
+from typing import NamedTuple
 from urllib.parse import unquote
 
 from packaging.tags import Tag, parse_tag
@@ -21,16 +21,14 @@ class UnreadableFilenameError(ValueError):
     """The name is not a wheel's file name (PEP 427)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadVersion:
+class ReadVersion(NamedTuple):
     """``version`` as PEP 440 has it; ``unusual`` is the text as written where it is none (pip newer than 24.0 refuses it)."""
 
     version: Version
     unusual: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Project:
+class Project(NamedTuple):
     """Name (PEP 503), version and build tag of a wheel's name; ``build_number`` as ``packaging`` sorts the tag.
 
     ``label`` is the local part of the version, "" where it has none.
@@ -45,20 +43,44 @@ class Project:
     build_number: tuple[()] | tuple[int, str]
 
 
+class WheelTags(NamedTuple):
+    """What a compressed tag set says: ``tags``, its ``platform`` part as written, and whether that is a Linux.
+
+    ``python``: the one CPython that they are for ("3.12", "3.13t"); None for abi3, py3 and several.
+    """
+
+    tags: frozenset[Tag]
+    platform: str
+    linux: bool
+    python: str | None
+
+
 _LONGEST_NAME = 1000  # characters; file systems allow 255
+_LONGEST_PLAIN = _LONGEST_NAME // 2 - 1  # of what stands before and behind the dash before the tags
 _MOST_TAGS = 4096  # of one compressed tag set; the longest that is published has some 40
 
 
 def split_location(location: str) -> tuple[str, str]:
     """``(folder, file name)`` of a URL, path or bare name, percent-decoded, without query and fragment."""
-    if "://" in location:
-        if "#" in location or "?" in location:
-            location = location.partition("#")[0].partition("?")[0]
-        folder, _, name = location.rpartition("/")
-    else:
-        if not location.endswith(".whl"):
-            location = _without_suffix(location)
-        folder, _, name = location.replace("\\", "/").rpartition("/")
+    is_url = "://" in location
+    if is_url:
+        location = location.partition("#")[0].partition("?")[0]
+    elif not location.endswith(".whl"):
+        location = _without_suffix(location)
+    return _split_folder(location, is_url=is_url)
+
+
+def split_plain(before: str) -> tuple[str, str] | None:
+    """``(folder, beginning of the name)`` of what stands before plain tags; None where that must be read with its end."""
+    is_url = "://" in before
+    if is_url and ("#" in before or "?" in before):
+        return None
+    folder, beginning = _split_folder(before, is_url=is_url)
+    return (folder, beginning) if len(beginning.lower()) <= _LONGEST_PLAIN else None
+
+
+def _split_folder(location: str, *, is_url: bool) -> tuple[str, str]:
+    folder, _, name = (location if is_url else location.replace("\\", "/")).rpartition("/")
     if "%" in location:
         folder, name = _decoded_folder(folder), _decoded_name(name)
         further, slash, name = name.rpartition("/")
@@ -81,8 +103,8 @@ def _without_suffix(path: str) -> str:
     return path[:end] if end >= len(".whl") and path[end : end + 1] in ("#", "?") else path
 
 
-def split_name(filename: str) -> tuple[str, str, str]:
-    """``(beginning, tags, platform)`` of a wheel's name: "flash_attn-2.8.3", "cp310-cp310-linux_x86_64", "linux_x86_64".
+def split_name(filename: str) -> tuple[str, str]:
+    """``(beginning, tags)`` of a wheel's name: "flash_attn-2.8.3", "cp310-cp310-linux_x86_64".
 
     Raises UnreadableFilenameError where it has not the form of a wheel's name.
     """
@@ -94,7 +116,7 @@ def split_name(filename: str) -> tuple[str, str, str]:
         raise UnreadableFilenameError(
             f"{filename!r} is not a wheel's name: it must be name-version(-build)-python-abi-platform.whl"
         )
-    return parts[0], stem[len(parts[0]) + 1 :], parts[3]
+    return parts[0], stem[len(parts[0]) + 1 :]
 
 
 def read_project(beginning: str) -> Project:
@@ -166,12 +188,37 @@ def _build_number(text: str) -> tuple[int, str]:
     return int(found[1]), found[2]
 
 
+_CPYTHON = re.compile(r"cp3(\d+)-cp3\1(t?)m?-")
+
+
 @lru_cache(maxsize=16384)
-def read_tags(text: str) -> frozenset[Tag]:
-    """The tags of a compressed tag set (PEP 425). Raises UnreadableFilenameError."""
+def read_tags(text: str) -> WheelTags:
+    """What a compressed tag set (PEP 425), in lower case, says. Raises UnreadableFilenameError."""
     if prod(part.count(".") + 1 for part in text.split("-")) > _MOST_TAGS:
         raise UnreadableFilenameError("the compressed tag set holds too many tags")
     try:
-        return parse_tag(text)
+        tags = parse_tag(text)
     except ValueError as error:
         raise UnreadableFilenameError(f"{text!r} are not a wheel's tags (PEP 425)") from error
+    platform = text.rpartition("-")[2]
+    python = _CPYTHON.match(text)
+    return WheelTags(
+        tags=tags,
+        platform=platform,
+        linux=platform.startswith(("linux", "manylinux", "musllinux")),
+        python=f"3.{python[1]}{python[2]}" if python else None,
+    )
+
+
+_NOT_PLAIN = re.compile(r"[%?#/\\]")
+
+
+@lru_cache(maxsize=16384)
+def read_plain_tags(ending: str) -> WheelTags | None:
+    """What the end of a location, "cp310-cp310-linux_x86_64.whl", says; None where that must be read with the rest."""
+    if ending[-4:] != ".whl" or len(ending.lower()) > _LONGEST_PLAIN or _NOT_PLAIN.search(ending):
+        return None
+    try:
+        return read_tags(ending[:-4].lower())
+    except UnreadableFilenameError:
+        return None

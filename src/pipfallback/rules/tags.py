@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
+from string import ascii_lowercase
+from typing import NamedTuple
 
 from packaging.tags import Tag
 
@@ -23,29 +25,45 @@ _MACHINES_OF_MAC = {"universal2": ("x86_64", "arm64"), "intel": ("x86_64", "i386
 _AXES = ("python-tag", "abi-tag", "platform-tag")
 
 
-def python_tag(build: Build, setting: Setting) -> Finding:
+class TagFault(NamedTuple):
+    """Why no tag of a wheel fits: the parts at fault of its nearest tags, and these; both empty where one fits."""
+
+    parts: frozenset[str] = frozenset()
+    nearest: Sequence[Tag] = ()
+
+
+def fault_of(tags: Collection[Tag], setting: Setting) -> TagFault:
+    """Which of the three parts of a tag keep a wheel with these tags from this interpreter."""
+    if not setting.environment.tags or not setting.tag_places.keys().isdisjoint(tags):
+        return TagFault()
+    broken = {tag: _broken(tag, setting) for tag in tags}
+    parts = min(broken.values(), key=_badness)
+    return TagFault(parts, sorted((tag for tag, own in broken.items() if own == parts), key=_natural))
+
+
+def python_tag(fault: TagFault, setting: Setting) -> Finding:
     """Refuse a wheel for another interpreter or another version of it."""
-    if "python-tag" not in broken_axes(build, setting):
+    if "python-tag" not in fault.parts:
         return None
-    tags = _nearest(build, setting)
-    wanted = _joined(tag.interpreter for tag in tags)
-    if all(_is_stable(tag.abi) for tag in tags):
-        names = f"{_joined((_interpreter_name(tag.interpreter) for tag in tags), ' or ')} and newer ({wanted}-{tags[0].abi})"
+    wanted = _joined(tag.interpreter for tag in fault.nearest)
+    names = _joined((_interpreter_name(tag.interpreter) for tag in fault.nearest), " or ")
+    if all(_is_stable(tag.abi) for tag in fault.nearest):
+        named = f"{names} and newer ({wanted}-{fault.nearest[0].abi})"
     else:
-        names = f"{_joined((_interpreter_name(tag.interpreter) for tag in tags), ' or ')} ({wanted})"
+        named = f"{names} ({wanted})"
     return Mismatch(
         rule="python-tag",
         wanted=wanted,
         found=_own_tag(setting),
-        text=f"wheel is for {names}; this is {_this_python(setting)}",
+        text=f"wheel is for {named}; this is {_this_python(setting)}",
     )
 
 
-def abi_tag(build: Build, setting: Setting) -> Finding:
+def abi_tag(fault: TagFault, setting: Setting) -> Finding:
     """Refuse a wheel for the free-threaded build on a GIL Python, the reverse, and other ABIs that are not here."""
-    if "abi-tag" not in broken_axes(build, setting):
+    if "abi-tag" not in fault.parts:
         return None
-    abis = sorted({tag.abi for tag in _nearest(build, setting)})
+    abis = sorted({tag.abi for tag in fault.nearest})
     wanted, found = ".".join(abis), _own_abi(setting)
     free = setting.environment.python.free_threaded
     if all(_is_free_threaded(abi) for abi in abis) and not free:
@@ -59,11 +77,11 @@ def abi_tag(build: Build, setting: Setting) -> Finding:
     return Mismatch(rule="abi-tag", wanted=wanted, found=found, text=text)
 
 
-def platform_tag(build: Build, setting: Setting) -> Finding:
+def platform_tag(fault: TagFault, setting: Setting) -> Finding:
     """Refuse a wheel for another system, machine, C library, or a newer level of it."""
-    if "platform-tag" not in broken_axes(build, setting):
+    if "platform-tag" not in fault.parts:
         return None
-    platforms = sorted({tag.platform for tag in _nearest(build, setting)})
+    platforms = sorted({tag.platform for tag in fault.nearest})
     reasons = [_platform_reason(platform, setting) for platform in platforms]
     found, text = min(reasons, key=lambda reason: reason[0])[1:]
     return Mismatch(rule="platform-tag", wanted=".".join(platforms), found=found, text=text)
@@ -83,13 +101,6 @@ def file_name(build: Build, setting: Setting) -> Finding:  # noqa: ARG001 - ever
     return f"pip 24.1 and newer refuse the version {build.unusual_version}" if build.unusual_version else None
 
 
-def broken_axes(build: Build, setting: Setting) -> frozenset[str]:
-    """Which of the three parts of a tag keep the wheel from this interpreter: those of its nearest tag; none if it fits."""
-    if not setting.environment.tags or not setting.tag_places.keys().isdisjoint(build.tags):
-        return frozenset()
-    return min((_broken(tag, setting) for tag in build.tags), key=_badness)
-
-
 def is_for_machine(tag: Tag, environment: Environment) -> bool:
     """Whether a tag is for this system, machine and C library, of whatever level, or for any."""
     if tag.platform == "any":
@@ -99,11 +110,6 @@ def is_for_machine(tag: Tag, environment: Environment) -> bool:
     if system != own_system or own_machine not in _MACHINES_OF_MAC.get(machine, (machine,)):
         return False
     return not tag.platform.startswith("manylinux" if environment.musl else "musllinux")
-
-
-def _nearest(build: Build, setting: Setting) -> list[Tag]:
-    axes = broken_axes(build, setting)
-    return sorted((tag for tag in build.tags if _broken(tag, setting) == axes), key=_natural)
 
 
 def _badness(axes: frozenset[str]) -> tuple[int, list[int]]:
@@ -230,7 +236,10 @@ def _is_stable(abi: str) -> bool:
 
 
 def _is_free_threaded(abi: str) -> bool:
-    return re.fullmatch(r"cp\d+[a-z]*t[a-z]*|abi3t", abi) is not None
+    """Whether an ABI tag is cp313t or the like, debug builds included (cp313td), or abi3t."""
+    version = abi.removeprefix("cp").rstrip(ascii_lowercase)
+    flags = abi[len("cp") + len(version) :]
+    return abi == "abi3t" or (abi.startswith("cp") and version.isdecimal() and "t" in flags)
 
 
 def _joined(parts: Iterable[str], between: str = ".") -> str:
