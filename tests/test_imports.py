@@ -20,18 +20,18 @@ LAYERS: tuple[tuple[frozenset[str], ...], ...] = tuple(
         ("_gpu_probe", "_pip_shim", "_probe", "_undo_log", "_verify"),
         ("errors", "version", "trust", "state"),
         ("processes",),
-        ("builds evidence labels metadata_labels publishers releases wheel_names",),
-        ("arguments pip_options requests",),
+        ("builds evidence file_facts labels mangled metadata_labels publishers releases wheel_names",),
+        ("arguments pip_config pip_options requests",),
         (
             "environment environment_json declared machine json_fields tags target toolkits torch_files installed",
             "catalog catalog_files catalog_hints catalog_matrix catalog_reader catalog_tables toml_document toml_lines",
         ),
         ("compatibility rules ranking nearest",),
-        ("outcome", "choice"),
+        ("choice",),
         ("net",),  # the one adapter that the others may use
         ("sources", "inspection", "pip pip_failures build_failures pins layout looking planned", "verify import_failures", "remembered"),
-        ("transaction restoring",),
-        ("attempts primary",),
+        ("transaction restoring", "outcome", "online"),
+        ("attempts building primary",),
         ("install", "questions", "checks"),
         ("report tables", "asking", "manual"),
         ("cli",),
@@ -46,7 +46,9 @@ STAND_ALONE = {"_gpu_probe", "_pip_shim", "_probe", "_undo_log", "_verify"}
 PURE = {
     "builds",
     "compatibility",
+    "file_facts",
     "labels",
+    "mangled",
     "nearest",
     "outcome",
     "publishers",
@@ -58,7 +60,7 @@ PURE = {
 IMPURE = {"httpx", "io", "os", "shutil", "socket", "subprocess", "tempfile", "urllib.request"}
 
 # Imported where they are used, to keep start-up fast; by the command line also what one of its commands needs.
-LAZY = {"elftools", "httpx", "rich", "truststore", "pipfallback.toml_document"}
+LAZY = {"elftools", "httpx", "rich", "truststore", "pipfallback.net.transport", "pipfallback.toml_document"}
 LAZY_IN_CLI = LAZY | {"pipfallback", "platformdirs"}
 
 

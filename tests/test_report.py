@@ -41,7 +41,15 @@ def decision(name: str, *, source: str | None = "Dao-AILab", location: str | Non
 
 def attempt(name: str, *, error: str | None = None, location: str | None = None) -> Attempt:
     candidate = decision(name, location=location).candidate
-    return Attempt(candidate=candidate, stage="verify", ok=error is None, error=error, seconds=1.5)
+    return Attempt(
+        location=candidate.location,
+        filename=candidate.build.filename,
+        source=candidate.source,
+        stage="verify",
+        ok=error is None,
+        error=error,
+        seconds=1.5,
+    )
 
 
 def outcome(ending: str = "ok", *requests: RequestOutcome) -> Outcome:
@@ -66,7 +74,7 @@ def test_the_json_form_of_an_outcome_is_the_documented_one() -> None:
     top = ["schema", "status", "environment", "requests", "request", "installed", "decisions", "attempts", "changed"]
     assert list(said) == top
     (first,) = said["requests"]
-    assert list(first) == ["request", "status", "primary", "installed", "decisions", "attempts"]
+    assert list(first) == ["request", "status", "primary", "installed", "decisions", "attempts", "notes"]
     assert {key: said[key] for key in ("request", "installed", "decisions", "attempts")} == {
         key: first[key] for key in ("request", "installed", "decisions", "attempts")
     }

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from pipfallback import catalog_reader, sources
+from pipfallback import sources
 from pipfallback.builds import LabelHints
 from pipfallback.catalog import Package, Source
 from pipfallback.trust import Trust
@@ -83,20 +81,3 @@ def test_credentials_in_a_url_that_cannot_be_read_are_not_told() -> None:
     (note,) = list_of(url_source("https://user:s3cret@example.org/files/torch.whl")).notes
 
     assert "cret" not in note.text
-
-
-@pytest.mark.parametrize("kind", ["github", "huggingface", "links", "index", "sdist"])
-def test_a_kind_that_this_version_does_not_read_is_noted(tmp_path: Path, kind: str) -> None:
-    path = tmp_path / "fallbacks.toml"
-    path.write_text(
-        "schema = 1\n[package.wobbly]\nimport = 'wobbly'\n[[package.wobbly.source]]\nname = 'Maker'\n"
-        f"trust = 'official'\nkind = '{kind}'\nurl = 'https://example.org/wobbly'\n",
-        encoding="utf-8",
-    )
-
-    listing = sources.candidates(catalog_reader.load([path]).packages["wobbly"])
-
-    assert listing.candidates == ()
-    assert [(note.source, note.text) for note in listing.notes] == [
-        ("Maker", f'sources of kind "{kind}" are not read by this version')
-    ]

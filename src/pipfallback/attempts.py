@@ -153,7 +153,7 @@ def try_candidate(
         there = _there_already(candidate, before) if reuse else None
         new = there or _bring(candidate, request, policy, command, place)
         pinned = {**settled, request.text: request.pinned(new.installed.version)}
-        _pip_rest(command, pinned=pinned, dropped=dropped, before=before, metadata=new.metadata, place=place)
+        _pipwords_of_rest(command, pinned=pinned, dropped=dropped, before=before, metadata=new.metadata, place=place)
         verdict = _verify(package, new.installed, command.own.verify, command.own.verify_timeout, place)
     except _AttemptFailed as failed:
         place.transaction.undo(point)
@@ -207,7 +207,15 @@ def _bring(candidate: Candidate, request: Request, policy: Policy, command: Comm
 
 def _attempt(candidate: Candidate, stage: Stage, started: float, error: str | None) -> Attempt:
     seconds = round(time.monotonic() - started, 3)
-    return Attempt(candidate=candidate, stage=stage, ok=error is None, error=error, seconds=seconds)
+    return Attempt(
+        location=candidate.location,
+        filename=candidate.build.filename,
+        source=candidate.source,
+        stage=stage,
+        ok=error is None,
+        error=error,
+        seconds=seconds,
+    )
 
 
 def _fetch(candidate: Candidate, downloader: Downloader) -> Fetched:
@@ -250,7 +258,7 @@ def _pip_alone(command: CommandLine, fetched: Fetched, metadata: Metadata, place
     _run(place, (*command.replaced(change), *replacing, link), metadata)
 
 
-def _pip_rest(
+def _pipwords_of_rest(
     command: CommandLine,
     *,
     pinned: Mapping[str, str],
@@ -265,20 +273,20 @@ def _pip_rest(
     others = [item for item in command.wanted if item.value not in {*pinned, *dropped}]
     if not (others or missing or (with_dependencies and not place.layout.separate)):
         return
-    named = {_name_of(text) for text in (*pinned.values(), *(item.value or "" for item in command.requirements))}
+    named = {name_of(text) for text in (*pinned.values(), *(item.value or "" for item in command.requirements))}
     fixed = [name for name in before if name not in named]
     extra = (*pins.constraints(before, fixed, place.scratch / "pins.txt"), *missing)
     # pip does not look into a separate folder for what is installed, and would fetch it again.
     in_place = dict.fromkeys(pinned, ()) if place.layout.separate else {text: (pin,) for text, pin in pinned.items()}
-    _run(place, _rest(command, in_place=in_place, dropped=dropped, extra=extra), metadata)
+    _run(place, words_of_rest(command, in_place=in_place, dropped=dropped, extra=extra), metadata)
     if changes := pins.moved(before, place.installed(), fixed):
         raise _AttemptFailed("pip", f"pip changed {', '.join(changes)}")
 
 
-def _rest(
+def words_of_rest(
     command: CommandLine, *, in_place: Mapping[str, tuple[str, ...]], dropped: frozenset[str], extra: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """The command with other words for what is in place, without what is dropped, and with ``extra`` options."""
+    """The user's command with other words for what is in place, without what is dropped, and with ``extra`` options."""
 
     def change(item: Item) -> Sequence[str] | None:
         if item.kind == "command":
@@ -299,7 +307,8 @@ def _missing(metadata: Metadata, installed: Mapping[str, Installed]) -> tuple[st
     return tuple(str(each) for each in wanted if canonicalize_name(each.name) not in there)
 
 
-def _name_of(text: str) -> str:
+def name_of(text: str) -> str:
+    """The name of the distribution that a requirement asks for; of a path or a URL the text itself."""
     try:
         return canonicalize_name(Requirement(text).name)
     except InvalidRequirement:  # a path or a URL: it names nothing that is installed from elsewhere

@@ -31,6 +31,7 @@ def load(files: Sequence[Path] = (), *, cwd: Path | None = None, config_dir: Pat
     every file.
     """
     chosen = layers(files, cwd=cwd, config_dir=config_dir)
+    named = {path.resolve() for path in files}
     found = [_read(layer) for layer in chosen]
     notes: list[str] = []
     packages: dict[str, Package] = {}
@@ -39,6 +40,8 @@ def load(files: Sequence[Path] = (), *, cwd: Path | None = None, config_dir: Pat
         if read.layer.found:
             notes += _announcement(read)
             tables = tuple(_as_found(table) for table in tables)
+        if read.layer.path.resolve() in named:
+            tables = tuple(_as_named(table) for table in tables)
         for table in tables:
             packages[table.name] = _merged(packages.get(table.name), table)
             if table.imports is None and not packages[table.name].imports:
@@ -83,6 +86,11 @@ def _as_found(table: PackageTable) -> PackageTable:
         replace(source, trust=Trust.VENDOR) if source.trust is Trust.OFFICIAL else source for source in table.sources
     )
     return replace(table, sources=sources, smoke=None)
+
+
+def _as_named(table: PackageTable) -> PackageTable:
+    """The table as it counts in a file that the user named."""
+    return replace(table, sources=tuple(replace(source, named=True) for source in table.sources))
 
 
 def _merged(earlier: Package | None, table: PackageTable) -> Package:

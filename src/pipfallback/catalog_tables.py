@@ -27,6 +27,18 @@ PACKAGE_KEYS = ("import", "import_for", "needs", "smoke", "source")
 PATTERN_KEYS = ("matrix", "values")
 SOURCE_KEYS = ("name", "kind", "trust", "url", "sha256", "homepage", *PATTERN_KEYS, *HINT_KEYS)
 
+# The placeholders of a page's URL (links, index); sources.templates fills them in.
+PAGE_PLACEHOLDERS = ("torch", "torch_series", "torch_packed", "cuda", "python", "python_packed")
+_PAGES = frozenset({"links", "index"})
+_WITHOUT_URL = frozenset({"sdist", "index"})  # they have pip's own index
+# What the URL of a repository looks like (github.com, or a host of GitHub Enterprise; huggingface.co, or a mirror).
+_REPOSITORIES = {
+    "github": (re.compile(r"/[^/]+/[^/]+(?:/.*)?"), "https://github.com/OWNER/NAME"),
+    "huggingface": (
+        re.compile(r"/(?:(?:datasets|spaces)/[^/]+/[^/]+|(?!datasets/|spaces/)[^/]+(?:/[^/]+)?)(?:/.*)?"),
+        "https://huggingface.co/OWNER/NAME or https://huggingface.co/datasets/OWNER/NAME",
+    ),
+}
 _SCHEMES = ("https", "http", "file")
 _WORDS = {"kind": "kind of source", "trust": "trust level"}
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
@@ -203,7 +215,7 @@ def _read_matrix(
 
 def _read_urls(document: Document, path: KeyPath, table: Mapping[str, Any], kind: str | None) -> tuple[str, ...]:
     if "url" not in table:
-        if kind != "sdist":
+        if kind not in _WITHOUT_URL:
             document.wrong(path, "url is missing")
         return ()
     places = document.strings((*path, "url"), table["url"])
@@ -211,7 +223,7 @@ def _read_urls(document: Document, path: KeyPath, table: Mapping[str, Any], kind
         document.wrong((*path, "url"), f'must be one URL for kind "{kind}"')
     urls: list[str] = []
     for place, url in places:
-        if problem := _url_problem(url, filled=kind in {"pattern", "links", None}):
+        if problem := _url_problem(url, filled=kind in {"pattern", None} | _PAGES) or _kind_problem(url, kind):
             document.wrong(place, problem)
         elif url in urls:
             document.wrong(place, f"{shown(url)} is listed twice")
@@ -219,12 +231,23 @@ def _read_urls(document: Document, path: KeyPath, table: Mapping[str, Any], kind
     return tuple(dict.fromkeys(urls))
 
 
+def _kind_problem(url: str, kind: str | None) -> str | None:
+    """What is wrong with a URL for its kind of source."""
+    if kind in _PAGES:
+        unknown = [name for name in placeholders(url) if name not in PAGE_PLACEHOLDERS]
+        return f"{{{unknown[0]}}} is not known{nearest(unknown[0], PAGE_PLACEHOLDERS)}" if unknown else None
+    if kind not in _REPOSITORIES:
+        return None
+    path, wanted = _REPOSITORIES[kind]
+    return None if path.fullmatch(urlsplit(url).path) else f"{shown(url)} names no repository; write {wanted}"
+
+
 def _url_problem(url: str, *, filled: bool) -> str | None:
     """What is wrong with a URL; ``filled``: placeholders in it are filled in later. Its credentials are not quoted."""
     if re.search(r"[\x00-\x20\x7f]", url):
         return f"{shown(url)} holds a space or a control character"
     if not filled and re.search(r"[{}]", url):
-        return f'{shown(url)} holds a brace; only sources of kind "pattern" and "links" have placeholders'
+        return f'{shown(url)} holds a brace; only sources of kind "pattern", "links" and "index" have placeholders'
     if stray_brace(url):
         return f"{shown(url)} holds a brace that is not part of a placeholder such as {{version}}"
     # Any digit will do where a placeholder stands in a host or port.

@@ -27,7 +27,8 @@ def check(
 ) -> Iterator[Check]:
     """Import each of ``names``, without names every managed package that is installed; ``timeout`` in seconds."""
     installed = installed_in(dict.fromkeys((*installation.site_packages, installation.paths["purelib"])))
-    wanted = [canonicalize_name(name) for name in names] or sorted(installed.keys() & catalog.packages.keys())
+    known = [str(name) for name in installed if name in catalog.packages]
+    wanted = [str(canonicalize_name(name)) for name in names] or sorted(known)
     for name in dict.fromkeys(wanted):
         there = installed.get(name)
         if there is None:

@@ -24,11 +24,12 @@ def policy_of(request: Request, package: Package | None, command: CommandLine) -
     specifier = request.specifier
     if command.own.same_version and request.version is not None:
         specifier = SpecifierSet(f"=={request.version.public}")
+    hashed = command.has("--require-hashes")
     return Policy(
         trust=command.own.trust_level,
         needs=None if package is None else package.needs,
         specifier=specifier or None,
-        hashes=_hashes(request) if command.has("--require-hashes") else None,
+        hashes=_hashes(request) | (package.named_hashes if package else frozenset()) if hashed else None,
     )
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pipfallback.catalog import Catalog
     from pipfallback.catalog_files import Layer
     from pipfallback.environment import Environment, Installation
+    from pipfallback.online import Online
     from pipfallback.outcome import Outcome
     from pipfallback.pip import Pip
     from pipfallback.primary import Job
@@ -226,7 +227,6 @@ def _job(command: CommandLine, requests: tuple[Request, ...], catalog: Catalog) 
     from pipfallback.looking import applies
     from pipfallback.pip import pip_for
     from pipfallback.primary import Job, Managed
-    from pipfallback.sources import candidates
     from pipfallback.target import find_target
 
     target = find_target(command.own.python, os.environ)
@@ -234,25 +234,29 @@ def _job(command: CommandLine, requests: tuple[Request, ...], catalog: Catalog) 
         _tell(target.reason)
     environment, installation = _look(target.executable, command)
 
-    def managed(request: Request) -> Managed:
-        package = catalog.packages[request.name or ""]
-        return Managed(request=request, package=package, candidates=lambda: candidates(package).candidates)
-
     return Job(
         command=command,
         requests=requests,
         managed=tuple(
-            managed(request)
+            Managed(request=request, package=catalog.packages[request.name or ""])
             for request in {each.text: each for each in requests}.values()
             if request.name in catalog.packages and applies(request, environment)
         ),
         environment=environment,
         installation=installation,
         pip=pip_for(installation, environment.python.version),
+        online=_online(command, installation.prefix),
         tell=_quiet if _is_quiet(command) else _tell,
         say_as_pip=lambda line: print(_red(line), file=sys.stderr, flush=True),
         look_again=lambda: _look(target.executable, command)[0],
     )
+
+
+def _online(command: CommandLine, prefix: str | None) -> Online:
+    from pipfallback.net.progress import progress_on
+    from pipfallback.online import Online
+
+    return Online(command, os.environ, prefix=prefix, progress=progress_on(sys.stderr, quiet=_is_quiet(command)))
 
 
 def _report(outcome: Outcome, job: Job) -> None:
@@ -324,7 +328,9 @@ def _explain(question: Question, catalog: Catalog, environment: Environment) -> 
     from pipfallback import report
     from pipfallback.questions import explain
 
-    answers = [explain(argument, catalog, environment) for argument in question.arguments]
+    with _online(question.command, None) as online:
+        asking = online.asking(environment)
+        answers = [explain(argument, catalog, environment, asking) for argument in question.arguments]
     document = report.decisions_json(report.explanation_json(answer) for answer in answers)
     _show(question.json, document, lambda tables: [tables.explanation_table(each, environment) for each in answers])
     return EXIT_FAILED if any(answer.error for answer in answers) else 0
@@ -335,7 +341,9 @@ def _plan(question: Question, catalog: Catalog, environment: Environment) -> int
     from pipfallback.questions import plan
 
     judged, _ = question.divided(catalog.packages)
-    plans = [plan(argument, catalog, environment, question.command) for argument in judged]
+    with _online(question.command, None) as online:
+        asking = online.asking(environment)
+        plans = [plan(argument, catalog, environment, question.command, asking) for argument in judged]
     document = report.decisions_json(report.decision_json(each) for plan in plans for each in plan.decisions)
     empty = [each for each in plans if not any(decision.accepted for decision in each.decisions)]
     # Where nothing fits, the error below tells all that a short table would.

@@ -7,12 +7,13 @@ from dataclasses import replace
 
 from pipfallback import pins, transaction
 from pipfallback.attempts import Success, Tried, Workplace, try_candidate
+from pipfallback.building import try_building
 from pipfallback.builds import Candidate
 from pipfallback.choice import asked_candidate, choose, policy_of, without_asked
 from pipfallback.compatibility import Decision
+from pipfallback.environment import Torch
 from pipfallback.installed import Installed
 from pipfallback.layout import cross_options, layout_of
-from pipfallback.net.download import Downloader
 from pipfallback.outcome import (
     Attempt,
     Ending,
@@ -38,6 +39,8 @@ from pipfallback.primary import (
     words_of_rest,
 )
 from pipfallback.requests import host_of
+from pipfallback.sources import Listing
+from pipfallback.sources import candidates as candidates_of
 from pipfallback.verify import Verdict
 
 # Where the user's own wheel was not even tried, it is the first candidate (and may be refused, with its reasons).
@@ -60,13 +63,13 @@ def install(job: Job) -> Outcome:
     try:
         if change.waited:  # what another run brought in the meantime counts
             job = replace(job, environment=job.look_again())
-        with Downloader(change.scratch) as downloader:
+        with job.online:
             place = Workplace(
                 pip=job.pip,
                 environment=job.environment,
                 layout=layout,
                 transaction=change,
-                downloader=downloader,
+                downloader=job.online.downloader(change.scratch),
             )
             outcome = _Story(job, place).run()
         if outcome.exit_code:
@@ -96,6 +99,7 @@ class _Story:
         allowed = job.command.own.allow_torch_change or "torch" in named
         self._unasked = () if allowed else tuple(name for name in pins.TORCH_FAMILY if name not in named)
         self._done: dict[str, RequestOutcome] = {}
+        self._listed: dict[tuple[str, Torch | None], Listing] = {}
 
     def run(self) -> Outcome:
         """The primary, then a fallback for each request that it left without a working package."""
@@ -215,6 +219,7 @@ class _Story:
                 status="fallback" if decisions[:1] and decisions[0].accepted else "failed",
                 primary=self._failed[each.request.text],
                 decisions=tuple(decisions),
+                notes=self._listing(each).notes,
             )
             if not decisions or not decisions[0].accepted:
                 return "nothing-fits"
@@ -252,7 +257,7 @@ class _Story:
             accepted = accepted[1:] if success is None else accepted[:1]
         else:
             success = None
-        success = success or self._try_in_turn(managed, accepted, attempts)
+        success = success or self._try_in_turn(managed, accepted, attempts) or self._build(managed, attempts)
         self._done[request.text] = RequestOutcome(
             request=request.text,
             status="failed" if success is None else "fallback",
@@ -260,6 +265,7 @@ class _Story:
             installed=None if success is None else _now(success.installed, success.verdict, success.sha256),
             decisions=tuple(decisions),
             attempts=tuple(attempts),
+            notes=self._listing(managed).notes,
         )
         if success is None:
             return "nothing-works" if attempts else "nothing-fits"
@@ -288,14 +294,24 @@ class _Story:
             installed=_now(installed, verdict),
             decisions=tuple(decisions),
             attempts=tuple(attempts),
+            notes=self._listing(managed).notes,
         )
         del self._failed[text]
         self._stayed.add(text)
         return True
 
+    def _listing(self, managed: Managed) -> Listing:
+        """The builds of its sources, asked once for each torch that they could be for."""
+        environment = self._place.environment
+        key = (managed.request.text, environment.torch)
+        if key not in self._listed:
+            asking = self._job.online.asking(environment, managed.request)
+            self._listed[key] = candidates_of(managed.package, asking)
+        return self._listed[key]
+
     def _decisions(self, managed: Managed) -> list[Decision]:
         """On the builds of the catalog, and on the wheel that was asked for unless that is what failed."""
-        candidates = without_asked(managed.candidates(), managed.request)
+        candidates = without_asked(self._listing(managed).candidates, managed.request)
         asked = asked_candidate(managed.request)
         if asked is not None and self._failed[managed.request.text].cause in _ASKED_MAY_DO:
             candidates.insert(0, asked)
@@ -320,6 +336,26 @@ class _Story:
                 dead_hosts.add(host)
             # A name that a pattern invented costs a request, not an attempt.
             counted += tried.fetch is None or tried.fetch.cause != "not-found"
+        return None
+
+    def _build(self, managed: Managed, attempts: list[Attempt]) -> Success | None:
+        """Build from source what no build served, where the catalog names sources and the user allows it."""
+        for build in self._listing(managed).source_builds:
+            dropped = frozenset(self._failed) - set(self._settled) - {managed.request.text}
+            tried = try_building(
+                build,
+                request=managed.request,
+                package=managed.package,
+                command=self._job.command,
+                settled=self._settled,
+                dropped=dropped,
+                place=self._place,
+                tell=self._job.tell,
+            )
+            attempts.append(tried.attempt)
+            if tried.success is not None:
+                return tried.success
+            self._job.tell(f"undone: {tried.attempt.error}")
         return None
 
     def _try(self, managed: Managed, candidate: Candidate) -> Tried:
@@ -391,11 +427,11 @@ def _now(installed: Installed, verdict: Verdict | None, sha256: str | None = Non
 
 
 def _considered(managed: Managed, decisions: Sequence[Decision], accepted: Sequence[Decision]) -> str:
-    sources = {decision.candidate.source for decision in decisions} - {None}
+    sources = len({decision.candidate.source for decision in decisions} - {None})
+    builds = "1 build" if len(decisions) == 1 else f"{len(decisions)} builds"
+    origin = "1 source" if sources == 1 else f"{sources} sources"
     fit = "fits" if len(accepted) == 1 else "fit"
-    return (
-        f"{managed.package.name}: {len(decisions)} builds from {len(sources)} sources considered, {len(accepted)} {fit}"
-    )
+    return f"{managed.package.name}: {builds} from {origin} considered, {len(accepted)} {fit}"
 
 
 def _from(candidate: Candidate) -> str:

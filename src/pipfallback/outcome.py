@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from pipfallback.builds import Candidate
 from pipfallback.compatibility import Decision
 from pipfallback.environment import Environment
 from pipfallback.installed import Installed
+from pipfallback.sources.reading import Note
 
 Stage = Literal["fetch", "inspect", "pip", "verify"]
 Status = Literal["primary", "fallback", "failed"]
@@ -19,12 +19,15 @@ Verified = Literal["works", "imports", "inconclusive", "skipped"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One candidate installed and verified, or undone. ``stage`` is the last one that it reached.
+    """One candidate, or a build from source, installed and verified, or undone. ``stage`` is the last that it reached.
 
-    ``unreachable``: its server did not answer, as far as the download can tell.
+    ``location``: its URL, or a requirement; ``filename``: as it is shown. ``unreachable``: its server did not answer, as
+    far as the download can tell.
     """
 
-    candidate: Candidate
+    location: str
+    filename: str
+    source: str | None
     stage: Stage
     ok: bool
     error: str | None = None
@@ -54,7 +57,10 @@ class Primary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestOutcome:
-    """One managed request: what became of it, and everything that was considered and tried."""
+    """One managed request: what became of it, and everything that was considered and tried.
+
+    ``notes``: why something of its sources was not among the builds.
+    """
 
     request: str
     status: Status
@@ -62,6 +68,7 @@ class RequestOutcome:
     installed: InstalledNow | None = None
     decisions: tuple[Decision, ...] = ()
     attempts: tuple[Attempt, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

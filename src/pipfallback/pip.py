@@ -54,10 +54,18 @@ class Pip:
     executable: str
     borrowed: str | None = None
 
-    def run(self, words: Sequence[str], recorder: Recorder | None = None, *, quiet: bool = False) -> PipRun:
+    def run(
+        self,
+        words: Sequence[str],
+        recorder: Recorder | None = None,
+        *,
+        quiet: bool = False,
+        variables: Mapping[str, str] | None = None,
+    ) -> PipRun:
         """Run pip with ``words``, its output live on the user's streams; what it changes is kept by ``recorder``.
 
-        ``quiet``: nothing of it is shown, and it cannot ask; what went wrong stands in ``failure`` alone.
+        ``quiet``: nothing of it is shown, and it cannot ask; what went wrong stands in ``failure`` alone. ``variables``
+        are added to its environment.
         """
         show = processes.capture if quiet else processes.run_visibly
         scratch = None if recorder is None else recorder.scratch
@@ -71,7 +79,8 @@ class Pip:
             }
             settings = Path(folder, "config.json")
             settings.write_text(json.dumps(config), encoding="utf-8")
-            done = show([self.executable, _SHIM, settings, *words])
+            environ = {**os.environ, **variables} if variables else None
+            done = show([self.executable, _SHIM, settings, *words], env=environ)
             records = _read(channel)
         exit_code = done.exit_code if done.exit_code is not None else 1
         failure = understand(records, exit_code) if exit_code else None

@@ -12,11 +12,12 @@ from packaging.utils import canonicalize_name
 from pipfallback import pins
 from pipfallback.arguments import CommandLine, Item
 from pipfallback.attempts import Workplace
-from pipfallback.builds import Candidate, read_build
+from pipfallback.builds import read_build
 from pipfallback.catalog import Package
 from pipfallback.choice import tag_mismatches
 from pipfallback.environment import Environment, Installation
 from pipfallback.installed import Installed
+from pipfallback.online import Online
 from pipfallback.outcome import Primary
 from pipfallback.pip import Pip
 from pipfallback.pip_failures import Cause, Failure
@@ -29,19 +30,18 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Managed:
-    """A requirement of the command that names a package of the catalog, and a way to list that package's builds."""
+    """A requirement of the command that names a package of the catalog."""
 
     request: Request
     package: Package
-    candidates: Callable[[], Sequence[Candidate]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One ``pipfallback install``: what was asked for, where, and how to tell about it.
 
-    ``tell`` takes lines of our own, ``say_as_pip`` those that pip itself would have written. ``look_again`` gives the
-    environment anew, after the command itself has brought another torch.
+    ``online``: the network under the command's options. ``tell`` takes lines of our own, ``say_as_pip`` those that pip
+    itself would have written. ``look_again`` gives the environment anew, after the command has brought another torch.
     """
 
     command: CommandLine
@@ -50,6 +50,7 @@ class Job:
     environment: Environment
     installation: Installation
     pip: Pip
+    online: Online
     tell: Tell
     say_as_pip: Tell
     look_again: Callable[[], Environment]

@@ -14,6 +14,7 @@ from pipfallback.nearest import what_would_change
 from pipfallback.outcome import Attempt, InstalledNow, Outcome, RequestOutcome
 from pipfallback.questions import Explanation, Plan
 from pipfallback.requests import host_of, shown
+from pipfallback.sources.reading import Note
 
 SCHEMA = 1
 # Why the user's own command did not do, by its cause, for the line of summary.
@@ -129,21 +130,33 @@ def failure(outcome: Outcome, policies: Mapping[str, Policy]) -> PipfallbackErro
             details=_tried(last.attempts),
         )
     if outcome.ending == "nothing-works":
-        details = (*_tried(last.attempts), *_left(last))
-        if all(attempt.stage == "fetch" for attempt in last.attempts):
-            unreachable = any(attempt.unreachable for attempt in last.attempts)
-            network = ("check the network and its proxy settings, then run the same command again",)
-            return NothingWorksError(
-                f"{name}: no build that fits could be fetched; everything is as it was before",
-                details=details,
-                hints=network if unreachable else _hints(last, outcome.environment, policies),
-            )
+        return _nothing_works(name, last, _hints(last, outcome.environment, policies))
+    return nothing_fits(name, last.decisions, outcome.environment, policies.get(last.request), last.notes)
+
+
+def _nothing_works(name: str, request: RequestOutcome, changes: Sequence[str]) -> NothingWorksError:
+    """What was tried for a request, why it failed, what was not tried. ``changes``: what would let other builds fit."""
+    details = (*_tried(request.attempts), *_left(request), *_notes_in_words(request.notes))
+    notes = tuple(note.hint for note in request.notes if note.hint)
+    if any(attempt.stage != "fetch" for attempt in request.attempts):
         return NothingWorksError(
             f"{name}: none of the builds that were tried works; everything is as it was before",
             details=details,
-            hints=_hints(last, outcome.environment, policies),
+            hints=(*changes, *notes),
         )
-    return nothing_fits(name, last.decisions, outcome.environment, policies.get(last.request))
+    network = ("check the network and its proxy settings, then run the same command again",)
+    unreachable = any(attempt.unreachable for attempt in request.attempts)
+    return NothingWorksError(
+        f"{name}: no build that fits could be fetched; everything is as it was before",
+        details=details,
+        hints=(*(network if unreachable else changes), *notes),
+    )
+
+
+def _notes_in_words(notes: Iterable[Note]) -> Iterator[str]:
+    """Which sources could not be read, or only in part."""
+    for note in notes:
+        yield f"{note.source}: {note.text}"
 
 
 def no_plan(plan: Plan, environment: Environment) -> PipfallbackError:
@@ -154,7 +167,7 @@ def no_plan(plan: Plan, environment: Environment) -> PipfallbackError:
             f"{name}: no fallbacks.toml in force knows this package; pip alone decides",
             hints=("an entry in a fallbacks.toml makes its other builds known (docs/fallbacks-toml.md)",),
         )
-    return nothing_fits(name, plan.decisions, environment, plan.policy)
+    return nothing_fits(name, plan.decisions, environment, plan.policy, plan.unheard)
 
 
 def summary(outcome: Outcome) -> Iterator[str]:
@@ -163,9 +176,9 @@ def summary(outcome: Outcome) -> Iterator[str]:
         success = next((attempt for attempt in request.attempts if attempt.ok), None)
         if success is None or request.installed is None:
             continue
-        source = f" from {success.candidate.source}" if success.candidate.source else ""
+        source = f" from {success.source}" if success.source else ""
         why = _WHY.get(request.primary.cause or "", f"pip failed ({request.primary.cause})")
-        yield f"installed {success.candidate.build.filename}{source}: {_VERIFIED[request.installed.verified]} ({why})"
+        yield f"installed {success.filename}{source}: {_VERIFIED[request.installed.verified]} ({why})"
 
 
 def considered_lines(request: RequestOutcome) -> Iterator[str]:
@@ -185,24 +198,33 @@ def _refused_examples(refused: Sequence[Decision]) -> Iterator[str]:
 
 
 def nothing_fits(
-    name: str, decisions: Sequence[Decision], environment: Environment, policy: Policy | None
+    name: str,
+    decisions: Sequence[Decision],
+    environment: Environment,
+    policy: Policy | None,
+    notes: Sequence[Note] = (),
 ) -> PipfallbackError:
-    """No build is accepted: which came nearest, why each was refused, and what would have to change."""
+    """No build is accepted: which came nearest, why each was refused, and what would have to change.
+
+    ``notes``: why something of the sources is not among them.
+    """
+    said = tuple(note.hint for note in notes if note.hint)
     if not decisions:
         return NothingFitsError(
             f"{name}: no build is known",
-            hints=("name one in a fallbacks.toml (docs/fallbacks-toml.md)",),
+            details=tuple(_notes_in_words(notes)),
+            hints=said or ("name one in a fallbacks.toml (docs/fallbacks-toml.md)",),
         )
     sources = {decision.candidate.source for decision in decisions} - {None}
     refused = [decision for decision in decisions if not decision.accepted]
     builds = "1 build" if len(decisions) == 1 else f"{len(decisions)} builds"
     origin = "1 source" if len(sources) == 1 else f"{len(sources)} sources"
-    details = [f"considered {builds} from {origin}", *_refused_examples(refused)]
+    details = [f"considered {builds} from {origin}", *_refused_examples(refused), *_notes_in_words(notes)]
     hints = what_would_change(decisions, environment, policy or Policy())
     return NothingFitsError(
         f"{name}: no build fits this environment ({in_words(environment)})",
         details=details,
-        hints=[hint.text for hint in hints],
+        hints=(*(hint.text for hint in hints), *said),
     )
 
 
@@ -249,15 +271,15 @@ def _hints(request: RequestOutcome, environment: Environment, policies: Mapping[
 
 def _tried(attempts: Sequence[Attempt]) -> Iterator[str]:
     for attempt in attempts:
-        source = f"  ({attempt.candidate.source})" if attempt.candidate.source else ""
-        yield f"{attempt.candidate.build.filename}{source}"
+        source = f"  ({attempt.source})" if attempt.source else ""
+        yield f"{attempt.filename}{source}"
         yield f"  {attempt.stage:<8} {attempt.error or 'works'}"
 
 
 def _left(request: RequestOutcome) -> Iterator[str]:
     """What fits and was not tried, and why not."""
-    tried = {attempt.candidate.location for attempt in request.attempts}
-    silent = {host_of(attempt.candidate.location) for attempt in request.attempts if attempt.unreachable}
+    tried = {attempt.location for attempt in request.attempts}
+    silent = {host_of(attempt.location) for attempt in request.attempts if attempt.unreachable}
     accepted = [decision.candidate.location for decision in request.decisions if decision.accepted]
     left = [location for location in accepted if location not in tried]
     beside = [location for location in left if host_of(location) in silent]
@@ -294,6 +316,10 @@ def _request_json(request: RequestOutcome) -> dict[str, Any]:
         "installed": _installed_json(request.installed),
         "decisions": [decision_json(decision) for decision in request.decisions],
         "attempts": [_attempt_json(attempt) for attempt in request.attempts],
+        "notes": [
+            {"source": note.source, "message": note.text, "cause": note.cause, "hint": note.hint}
+            for note in request.notes
+        ],
     }
 
 
@@ -311,7 +337,7 @@ def _installed_json(installed: InstalledNow | None) -> dict[str, Any] | None:
 
 def _attempt_json(attempt: Attempt) -> dict[str, Any]:
     return {
-        "url": shown(attempt.candidate.location),
+        "url": shown(attempt.location),
         "stage": attempt.stage,
         "ok": attempt.ok,
         "error": attempt.error,

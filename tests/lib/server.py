@@ -7,6 +7,7 @@ import hashlib
 import http.server
 import re
 import socket
+import ssl
 import struct
 import sys
 import threading
@@ -26,6 +27,11 @@ class Answer:
     ``body`` replaces the file's content. After ``cut_at`` bytes the connection is closed; after ``stall_at`` bytes
     nothing comes any more until the client goes away; ``claim`` is a Content-Length that is not true. ``delay``
     seconds pass before the answer. ``reset`` ends the connection without one.
+
+    ``drip`` seconds pass before each byte of the body; ``endless`` repeats the body for ever; without ``length`` no
+    Content-Length is said, and the end of the connection is the end of the body. An answer to a Range request can lie:
+    ``content_range`` is said instead of the true one, ``part`` sent instead of the bytes asked for. ``if_range`` false:
+    a part is sent whatever version was asked for. ``raw`` is sent instead of an HTTP answer, its bytes ``drip`` apart.
     """
 
     status: int = 200
@@ -38,6 +44,13 @@ class Answer:
     claim: int | None = None
     delay: float = 0.0
     reset: bool = False
+    drip: float = 0.0
+    endless: bool = False
+    length: bool = True
+    content_range: str | None = None
+    part: bytes | None = None
+    if_range: bool = True
+    raw: bytes | None = None
 
 
 SERVE = Answer()
@@ -74,17 +87,21 @@ class Server:
 
     Every path is a file of the folder, unless ``answer`` says otherwise. ``/simple/`` is an index of all wheels below
     the folder (PEP 503, with hashes and Requires-Python), ``/links/`` a page of links to them. ``requests`` is the
-    log. ``host`` is the name in its URLs: "127.0.0.1" and "localhost" are two hosts to a client.
+    log. ``host`` is the name in its URLs: "127.0.0.1" and "localhost" are two hosts to a client. With ``tls`` it speaks
+    https.
     """
 
-    def __init__(self, folder: Path, *, host: str = "127.0.0.1") -> None:
+    def __init__(self, folder: Path, *, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> None:
         self.folder = folder
         self.host = host
+        self.scheme = "http" if tls is None else "https"
         self.requests: list[Request] = []
         self.errors: list[BaseException] = []
         self._answers: dict[str, list[Answer]] = {}
         self._lock = threading.Lock()
         self._http = _HttpServer(self)
+        if tls is not None:
+            self._http.socket = tls.wrap_socket(self._http.socket, server_side=True)
         self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02})
 
     def __enter__(self) -> Server:  # noqa: PYI034 - typing.Self needs Python 3.11
@@ -106,7 +123,7 @@ class Server:
     @property
     def url(self) -> str:
         """Its address, without a slash at the end."""
-        return f"http://{self.host}:{self._http.server_port}"
+        return f"{self.scheme}://{self.host}:{self._http.server_port}"
 
     def url_of(self, path: str | Path) -> str:
         """The URL of a path ("/a/b.whl") or of a file below the folder. "+" stays as it is, as publishers write it."""
@@ -202,19 +219,35 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._log(path, 0, 0)
             self._reset()
             return
+        if answer.raw is not None:
+            self._log(path, 0, len(answer.raw))
+            self._write(answer.raw, answer)
+            self.close_connection = True
+            return
         status, headers, body = self._reply(path, answer)
         claimed = len(body) if answer.claim is None else answer.claim
         rest = body if answer.stall_at is None else body[: answer.stall_at]
         rest = b"" if self.command == "HEAD" else rest[: answer.cut_at]
         self._log(path, status, len(rest))
         self.send_response(status)
-        for name, value in {**headers, "Content-Length": str(claimed)}.items():
+        length = {"Content-Length": str(claimed)} if answer.length else {"Connection": "close"}
+        for name, value in {**headers, **length}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(rest)
+        self._write(rest, answer)
         if answer.stall_at is not None:
             self.server.stopping.wait(60)
         self.close_connection |= claimed != len(rest) and self.command != "HEAD"
+
+    def _write(self, data: bytes, answer: Answer) -> None:
+        if not answer.drip:
+            self.wfile.write(data)
+        for byte in data if answer.drip else b"":
+            if self.server.stopping.wait(answer.drip):
+                return
+            self.wfile.write(bytes([byte]))
+        while answer.endless and not self.server.stopping.is_set():
+            self.wfile.write(data)
 
     do_HEAD = do_GET  # noqa: N815 - http.server's name
 
@@ -235,7 +268,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if not answer.ranges:
             return 200, headers, body
         headers["Accept-Ranges"] = "bytes"
-        return self._part(headers, body, tag)
+        status, headers, sent = self._part(
+            headers, body, tag if answer.if_range else self.headers.get("If-Range") or ""
+        )
+        if status == 206 and answer.content_range is not None:
+            headers["Content-Range"] = answer.content_range
+        return status, headers, sent if status != 206 or answer.part is None else answer.part[: len(sent)]
 
     def _part(self, headers: dict[str, str], body: bytes, tag: str) -> tuple[int, dict[str, str], bytes]:
         """What the Range header asks for (RFC 9110, one range): 206, 416, or all with 200."""
