@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
+import pty
+import re
+import struct
 import subprocess
 import sys
+import termios
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from lib.server import Server
 from lib.trees import changes, tree
 from lib.venvs import fetch_pip, isolated_environ, make_venv, site_packages
 from lib.wheels import make_wheel
@@ -189,3 +197,57 @@ def test_becoming_pip_leaves_its_exit_code_and_streams(tmp_path: Path, borrows: 
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert "no such option: --no-such-option" in done.stderr
+
+
+_THROUGH_US = """\
+import sys
+from pipfallback.pip import Pip
+sys.exit(Pip(executable=sys.argv[1]).run(sys.argv[2:]).exit_code)
+"""
+
+
+def in_terminal(command: Sequence[object]) -> bytes:
+    """What a terminal of 100 columns gets from a program, colours and the movements of progress bars included."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    environ = {**os.environ, "TERM": "xterm-256color"}
+    words = [str(word) for word in command]
+    with subprocess.Popen(words, stdin=theirs, stdout=theirs, stderr=theirs, env=environ, start_new_session=True):
+        os.close(theirs)
+        got = b""
+        with contextlib.suppress(OSError):  # EIO: the last program that had the terminal has closed it
+            while part := os.read(ours, 65536):
+                got += part
+    os.close(ours)
+    return got
+
+
+def in_pipes(command: Sequence[object]) -> tuple[int, bytes, bytes]:
+    done = subprocess.run([str(word) for word in command], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def without_bars(shown: bytes) -> bytes:
+    """With a mark for each progress bar: how often it is drawn, its speed and duration differ in every run of pip."""
+    last = re.sub(rb"[^\n]*\r(?!\n)", b"", shown)
+    return re.sub(rb"(?m)^.*(?:\xe2\x94\x81|\xe2\x96\x88).*$", b"BAR", last).replace(b"\x1b[?25h", b"")
+
+
+@pytest.mark.parametrize("pip", ["20.3.4", pytest.param("23.2.1", marks=pytest.mark.matrix), "26.3"])
+def test_terminal_and_pipes_get_what_plain_pip_writes_byte_for_byte(tmp_path: Path, server: Server, pip: str) -> None:
+    python = make_venv(tmp_path / "venv", python="3.9" if pip == "20.3.4" else None, pip=pip)
+    refused = make_wheel(tmp_path, "pkg", "1.0", tag="cp27-cp27m-linux_x86_64")
+    big = make_wheel(server.folder, "big", "1.0", size_mb=3)
+    plain, ours = [python, "-m", "pip"], [sys.executable, "-c", _THROUGH_US, python]
+
+    failing = ["install", "--no-index", refused]
+    assert in_pipes([*ours, *failing]) == in_pipes([*plain, *failing])
+    shown = in_terminal([*ours, *failing])
+    assert b"\x1b[31m" in shown  # red
+    assert shown == in_terminal([*plain, *failing])
+
+    fetching = ["download", "--no-index", "--no-cache-dir", "--dest", tmp_path / "there", server.url_of(big)]
+    shown = in_terminal([*ours, *fetching])
+    (tmp_path / "there" / big.name).unlink()
+    assert b"BAR" in without_bars(shown)
+    assert without_bars(shown) == without_bars(in_terminal([*plain, *fetching]))

@@ -22,8 +22,9 @@ if os.path.realpath(sys.path[0]) == os.path.dirname(os.path.realpath(__file__)):
 import json
 import logging
 import runpy
+from collections import deque
 from importlib.machinery import ModuleSpec, PathFinder
-from typing import Any, Dict, List, Optional
+from typing import Any, Deque, Dict, List, Optional
 
 # With -qqq pip drops its ERROR records before a handler sees them, and tells of an index that is down only at DEBUG; so
 # these loggers are lowered (a level on the whole of pip would decide whether build output is shown). Same names in pip 20.3 to 26.3.
@@ -31,12 +32,32 @@ _LOWERED = (
     "pip._internal.cli.base_command",
     "pip._internal.commands.install",
     "pip._internal.index.collector",
+    "pip._internal.index.package_finder",
     "pip._internal.resolution.resolvelib.factory",
 )
 
 
-# What matters although it is no warning: an index that is down, and which requirements contradict each other.
-_TELLING = ("Could not fetch URL", "The conflict is caused by")
+# What matters although it is no warning: which indexes were asked, which of them are down, what they have that pip does
+# not take, and which requirements contradict each other.
+_TELLING = (
+    "Could not fetch URL",
+    "Discarding ",
+    "Fetching project page",
+    "Link requires a different Python",
+    "The conflict is caused by",
+)
+
+# Where pip passes on what a build says, line by line, when it shows or logs that; same name in pip 20.3 to 26.3.
+_BUILDS = "pip.subprocessor"
+
+# Of a build's output: nvcc and ninja go on for long after the first error.
+_LINES = 1000
+
+# How a record of ours begins that tells how much of a download is missing (pip_failures.py reads it).
+_CUT_SHORT = "pipfallback: cut short: "
+
+# It comes with pip's way to the network, after the standard library's.
+_NETWORK = "pip._internal.network.download"
 
 
 class Channel(logging.Handler):
@@ -45,37 +66,56 @@ class Channel(logging.Handler):
     def __init__(self, path: str) -> None:
         super().__init__(logging.DEBUG)
         self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115  (open as long as pip runs)
+        self._build: Deque[str] = deque(maxlen=_LINES)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record; one that cannot be written must not disturb pip."""
         try:
-            message = record.getMessage()
-            if record.levelno < logging.WARNING and not message.lstrip().startswith(_TELLING):
-                return
-            line = {"level": record.levelname, "message": message, "exception": _chain(sys.exc_info()[1])}
-            self._file.write(json.dumps(line, default=str) + "\n")
-            self._file.flush()
+            if record.levelno >= logging.WARNING or str(record.msg).lstrip().startswith(_TELLING):
+                self.tell(record.levelname, record.getMessage(), sys.exc_info()[1] or _logged_error(record))
+            elif record.name == _BUILDS:
+                self._build.append(record.getMessage())
         except Exception:  # noqa: BLE001  (a strange record: the text on stderr is the second way to know)
             self.handleError(record)
+
+    def tell(self, level: str, message: str, error: Optional[BaseException] = None) -> None:
+        """Write one line; what a build said before goes with it."""
+        line = {"level": level, "message": message, "exception": _chain(error), "output": "\n".join(self._build)}
+        self._build.clear()
+        self._file.write(json.dumps(line, default=str) + "\n")
+        self._file.flush()
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (logging.Handler names it)
         """Keep quiet: the terminal is pip's."""
 
 
+def _logged_error(record: logging.LogRecord) -> Optional[BaseException]:
+    """An exception that pip logs before it raises it: only then has it what a failed process said (pip 22)."""
+    given = record.args if isinstance(record.args, tuple) else ()
+    return next((each for each in given if isinstance(each, BaseException)), None)
+
+
 def _chain(error: Optional[BaseException]) -> List[Dict[str, Any]]:
     chain: List[Dict[str, Any]] = []
     while error is not None and len(chain) < 20:
-        output = getattr(error, "output_lines", None)
         chain.append(
             {
                 "class": type(error).__name__,
                 "message": _said(error),
                 "errno": getattr(error, "errno", None),
-                "output": "".join(output[-200:]) if isinstance(output, list) else None,
+                "output": _output(error),
             }
         )
         error = error.__cause__ or error.__context__
     return chain
+
+
+def _output(error: BaseException) -> Optional[str]:
+    """What a process said that failed: a list of lines up to pip 26.2, then part of a text for the terminal."""
+    lines = getattr(error, "output_lines", None)
+    if not isinstance(lines, list):
+        lines = str(getattr(error, "context", None) or "").splitlines(keepends=True)
+    return "".join(lines[-_LINES:]) or None
 
 
 def _said(error: BaseException) -> str:
@@ -118,9 +158,30 @@ class PipFinder:
             logger = logging.getLogger(fullname)
             logger.setLevel(logging.DEBUG)
             logger.addFilter(Gate(self.channel))  # type: ignore[arg-type, unused-ignore]  # anything with filter() does
+        if fullname == _NETWORK:
+            watch_downloads(self.channel)
         if fullname == "pip" and self.folder is not None:
             return PathFinder.find_spec(fullname, [self.folder], target)
         return None
+
+
+def watch_downloads(channel: Channel) -> None:
+    """Tell where a connection ends before the bytes that the server announced have come.
+
+    pip before 25.3 takes what came for the whole file, and calls it an invalid wheel.
+    """
+    from http.client import HTTPResponse
+
+    read = HTTPResponse.read
+
+    def reading(self: HTTPResponse, amt: Optional[int] = None) -> bytes:
+        data = read(self, amt)
+        if amt and not data and self.length:
+            said = {"levelno": logging.WARNING, "levelname": "WARNING", "msg": "%s%d bytes" % (_CUT_SHORT, self.length)}
+            channel.handle(logging.makeLogRecord(said))
+        return data
+
+    HTTPResponse.read = reading  # type: ignore[method-assign]
 
 
 def hold(alive: str) -> int:

@@ -8,7 +8,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
+from urllib.parse import unquote
 
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import (
+    InvalidSdistFilename,
+    InvalidWheelFilename,
+    canonicalize_name,
+    parse_sdist_filename,
+    parse_wheel_filename,
+)
+from packaging.version import InvalidVersion
+
+from pipfallback.build_failures import SubCause, sub_cause
 from pipfallback.requests import redacted
 
 
@@ -53,11 +65,20 @@ _CURABLE = frozenset({
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """A failed pip. ``message`` is its last word; ``text`` everything it said, to look for a requirement in."""
+    """A failed pip. ``message`` is its last word; ``text`` everything it said, to look for a requirement in.
+
+    ``sub_cause``: what a failed build lacked, as far as its output tells; None for every other cause.
+    """
 
     cause: Cause
     message: str
     text: str = ""
+    sub_cause: SubCause | None = None
+
+    @property
+    def hint(self) -> str | None:
+        """What to do about it; None where nothing more is known than pip has said."""
+        return None if self.sub_cause is None else self.sub_cause.hint
 
 
 # Exception classes that mean one thing only; the first that occurs in a chain, outermost first, decides.
@@ -77,6 +98,7 @@ _BY_CLASS = {
     "ProxyConnectionError": Cause.UNREACHABLE,
     "SSLVerificationError": Cause.UNREACHABLE,
     "SSLError": Cause.UNREACHABLE,
+    "SSLMissingError": Cause.UNREACHABLE,
     "ReadTimeoutError": Cause.TIMEOUT,
     "ConnectTimeoutError": Cause.TIMEOUT,
     "NewConnectionError": Cause.UNREACHABLE,
@@ -87,6 +109,7 @@ _BY_CLASS = {
     "MetadataInvalid": Cause.INVALID_METADATA,
     "MetadataInconsistent": Cause.INCONSISTENT,
     "InconsistentMetadata": Cause.INCONSISTENT,
+    "SidecarMetadataInconsistent": Cause.INCONSISTENT,
     "NoneMetadataError": Cause.INVALID_METADATA,
     "BadMetadata": Cause.INVALID_METADATA,
     "RequirementParseError": Cause.INVALID_METADATA,
@@ -97,12 +120,44 @@ _BY_CLASS = {
     "InstallWheelBuildError": Cause.BUILD_FAILED,
     "LegacyInstallFailure": Cause.BUILD_FAILED,
     "BackendUnavailable": Cause.BUILD_FAILED,
+    "BackendUnavailableError": Cause.BUILD_FAILED,
     "BuildDependencyInstallError": Cause.BUILD_FAILED,
+    "MissingPyProjectBuildRequires": Cause.BUILD_FAILED,
+    "InvalidPyProjectBuildRequires": Cause.BUILD_FAILED,
+    "VenvCreationError": Cause.BUILD_FAILED,
+    "VenvImportError": Cause.BUILD_FAILED,
     "BadZipFile": Cause.CORRUPT,
     "InvalidWheel": Cause.CORRUPT,
+    "ResolutionTooDeep": Cause.CONFLICT,
+    "ResolutionTooDeepError": Cause.CONFLICT,
+    "EOFError": Cause.NOT_FOUND,  # a server asked for a password, and nobody is there to type it
     "KeyboardInterrupt": Cause.INTERRUPTED,
     "CommandError": Cause.USAGE,
+    "ConfigurationError": Cause.USAGE,
+    "ConfigurationFileCouldNotBeLoaded": Cause.USAGE,
+    "InvalidEggFragment": Cause.USAGE,
+    "InvalidSchemeCombination": Cause.USAGE,
+    "RequirementsFileParseError": Cause.USAGE,
+    "UserInstallationInvalid": Cause.USAGE,
 }
+
+# pip's words about what it asked an index for, and what it did not take of that: a link whose Requires-Python excludes
+# the target, and one whose metadata was no good. The link stands in each.
+_ASKED = "Fetching project page and analyzing links: "
+_NOT_ASKED = r"Could not fetch URL|is not a trusted or secure host and is being ignored"
+_LEFT_OUT = "Link requires a different Python"
+_DISCARDED = "Discarding "
+# Left out of Failure.text: that is searched for the requirement that pip failed over, and these name many others.
+_DETAILS = (_ASKED, _LEFT_OUT)
+
+# A clone is a process that fails, as a build is.
+_GIT = r"(?m:(?:^|exit status \d+: )(?:\S*/)?git (?:clone|fetch|checkout|rev-parse|ls-remote)\b)"
+_NO_REPOSITORY = (
+    r"does not appear to be a git repository|repository '[^']*' (?:not found|does not exist)|did not match any"
+)
+
+# How the shim begins a record of its own: the connection ended before the bytes that the server had announced.
+CUT_SHORT = "pipfallback: cut short: "
 
 _BY_ERRNO = {
     errno.EACCES: Cause.NO_PERMISSION,
@@ -114,13 +169,16 @@ _BY_ERRNO = {
 
 # The text, where the classes leave it open or there is no side channel; the first match decides. The order matters:
 # an inner pip's words stand inside a build failure, an index that is down ends with the words of "no match".
+# "incompatible-wheel" is what pip PR 14281 will say.
 _BY_TEXT = (
-    (r"is not a supported wheel on this platform|is not a valid wheel filename|Invalid wheel filename", Cause.UNSUPPORTED_WHEEL),
+    (r"is not a supported wheel on this platform|is not a valid wheel filename|Invalid wheel filename|incompatible-wheel", Cause.UNSUPPORTED_WHEEL),
     (r"externally-managed-environment", Cause.EXTERNALLY_MANAGED),
     (r"DO NOT MATCH THE HASHES|Hashes are required in --require-hashes mode", Cause.HASH_MISMATCH),
-    (r"No space left on device|\[Errno 28\]", Cause.NO_SPACE),
+    (r"No space left on device|\[Errno 28\]|Disk quota exceeded", Cause.NO_SPACE),
     (r"Permission denied|\[Errno 13\]|Operation not permitted|Read-only file system", Cause.NO_PERMISSION),
     (r"Could not open (?:requirements|constraint) file|Invalid requirement:|is not a valid editable requirement", Cause.USAGE),
+    (r"is not installable\. Neither|does not appear to be a Python project|cannot be installed in editable mode", Cause.USAGE),
+    (r"Links are not allowed as constraints|Could not find an activated virtualenv", Cause.USAGE),
     (r"\[Errno 2\] No such file or directory: '[^']*\.(?:whl|zip|tar\.gz|tar\.bz2|tgz)'", Cause.NOT_FOUND),
     (r"HTTP error (?:404|410|403|401)|(?:404|410|403|401) Client Error", Cause.NOT_FOUND),
     (r"HTTP error 5\d\d|5\d\d Server Error|too many 5\d\d error responses|429 Client Error", Cause.SERVER_ERROR),
@@ -141,33 +199,87 @@ _BY_TEXT = (
 def understand(records: Sequence[Mapping[str, Any]], exit_code: int) -> Failure:
     """The cause of a failed pip, from what it wrote on the side channel.
 
-    ``records``: dicts with "level", "message", "exception" (a list of "class", "message", "errno", "output").
+    ``records``: dicts with "level", "message", "exception" (a list of "class", "message", "errno", "output"), and
+    "output" where a process that pip started had spoken before.
     """
-    text = "\n".join(_texts(records))
+    text = "\n".join(_texts([record for record in records if not record["message"].startswith(_DETAILS)]))
     last = next((record for record in reversed(records) if record["level"] in {"ERROR", "CRITICAL"}), None)
-    message = "" if last is None else _message(last)
     if last is None:
         # optparse has written the usage line itself; a signal leaves no record either.
         cause = Cause.INTERRUPTED if exit_code < 0 else Cause.USAGE if exit_code == 2 else Cause.OTHER
         return Failure(cause=cause, message=f"pip ended with exit code {exit_code}", text=text)
-    return Failure(cause=_cause(last, records, text), message=redacted(message), text=redacted(text))
+    cause = _refined(_cause(last, text), last, records, text)
+    return Failure(
+        cause=cause,
+        message=redacted(_message(last)),
+        text=redacted(text),
+        sub_cause=sub_cause(text) if cause is Cause.BUILD_FAILED else None,
+    )
 
 
-def _cause(last: Mapping[str, Any], records: Sequence[Mapping[str, Any]], text: str) -> Cause:
+def _cause(last: Mapping[str, Any], text: str) -> Cause:
     by_class = _cause_of_chain(last["exception"])
-    if by_class is not None:
-        return by_class
-    from_text = _cause_of_text("\n".join(_texts([last]))) or _cause_of_text(text)
-    if from_text is Cause.NO_MATCH and not _index_answered(records, text):
+    return by_class or _cause_of_text("\n".join(_texts([last]))) or _cause_of_text(text) or Cause.OTHER
+
+
+def _refined(cause: Cause, last: Mapping[str, Any], records: Sequence[Mapping[str, Any]], text: str) -> Cause:
+    """What pip's last word leaves open, by what it said before."""
+    if cause is Cause.NO_MATCH:
+        return _why_no_match(records, text)
+    if cause is Cause.CORRUPT and any(record["message"].startswith(CUT_SHORT) for record in records):
+        return Cause.TRUNCATED
+    if cause is Cause.TRUNCATED and _stalled(records):
+        return Cause.TIMEOUT
+    failed = "\n".join([_plain(last["message"]).strip(), *(link["message"] for link in last["exception"])])
+    if cause is Cause.BUILD_FAILED and re.search(_GIT, failed):
+        return Cause.NOT_FOUND if re.search(_NO_REPOSITORY, text) else Cause.UNREACHABLE
+    return cause
+
+
+def _why_no_match(records: Sequence[Mapping[str, Any]], text: str) -> Cause:
+    """Why nothing was found: the index is down, or there was something and it would not do."""
+    missing = re.search(r"No matching distribution found for (.+)", text)
+    try:
+        wanted = Requirement(missing[1]) if missing else None
+    except InvalidRequirement:
+        wanted = None
+    if not _index_answered(records, text, wanted):
         return Cause.INDEX_DOWN
-    return from_text or Cause.OTHER
+    said = [record["message"] for record in records if wanted is not None and _is_build_of(record["message"], wanted)]
+    for message in said:
+        discarded = _cause_of_text(message) if message.startswith(_DISCARDED) else None
+        if discarded is not None:
+            return discarded
+    return Cause.REQUIRES_PYTHON if any(message.startswith(_LEFT_OUT) for message in said) else Cause.NO_MATCH
 
 
-def _index_answered(records: Sequence[Mapping[str, Any]], text: str) -> bool:
+def _is_build_of(message: str, wanted: Requirement) -> bool:
+    """Whether pip speaks of a link to a file that would satisfy what was asked for."""
+    link = re.search(r"([^/\s]+\.(?:whl|tar\.gz|zip))(?=[#?\s\[]|$)", message)
+    filename = unquote(link[1]) if link else ""
+    parse = parse_wheel_filename if filename.endswith(".whl") else parse_sdist_filename
+    try:
+        name, version, *_ = parse(filename)
+    except (InvalidSdistFilename, InvalidVersion, InvalidWheelFilename):
+        return False
+    return name == canonicalize_name(wanted.name) and wanted.specifier.contains(version, prereleases=True)
+
+
+def _stalled(records: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a download that stayed incomplete did so because nothing came any more (pip 25.3 and newer resume it)."""
+    breaks = [record for record in records if record["message"].endswith("while downloading.")]
+    return bool(breaks) and any(link["class"] == "ReadTimeoutError" for link in breaks[-1]["exception"])
+
+
+def _index_answered(records: Sequence[Mapping[str, Any]], text: str, wanted: Requirement | None) -> bool:
     """Whether "no match" can be believed. A 404 is an answer, too: that index does not have the name."""
-    refusals = [record["message"] for record in records if "Could not fetch URL" in record["message"]]
-    answered = any(re.search(r": 40[34] Client Error", refusal) for refusal in refusals)
-    return not refusals or answered or bool(re.search(r"\(from versions: (?!none\))", text))
+    refusals = [record["message"] for record in records if re.search(_NOT_ASKED, record["message"])]
+    if not refusals or re.search(r"\(from versions: (?!none\))", text):
+        return True
+    page = "" if wanted is None else f"/{canonicalize_name(wanted.name)}/"
+    asked = [record["message"].split()[-1] for record in records if record["message"].startswith(_ASKED)]
+    answered = [url for url in asked if page and url.endswith(page) and not any(url in refusal for refusal in refusals)]
+    return bool(answered) or any(re.search(r": 40[34] Client Error", refusal) for refusal in refusals)
 
 
 def _cause_of_chain(chain: Sequence[Mapping[str, Any]]) -> Cause | None:
@@ -197,7 +309,7 @@ def _cause_of_text(text: str) -> Cause | None:
 
 
 def _message(record: Mapping[str, Any]) -> str:
-    text = str(record["message"]).strip()
+    text = _plain(record["message"]).strip()
     if text in {"Exception:", ""} or re.fullmatch(r"<\w+: [\w-]+>", text):
         deeper = [link for link in record["exception"] if not re.fullmatch(r"<\w+: [\w-]+>", link["message"])]
         if deeper:
@@ -205,9 +317,15 @@ def _message(record: Mapping[str, Any]) -> str:
     return text
 
 
+def _plain(message: object) -> str:
+    """Without the mark by which pip 22 tells its own handler how to show a message."""
+    return str(message).removeprefix("[present-rich] ")
+
+
 def _texts(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for record in records:
-        yield str(record["message"])
+        yield str(record.get("output") or "")
+        yield _plain(record["message"])
         for link in record["exception"]:
             yield f"{link['class']}: {link['message']}"
             if link.get("output"):

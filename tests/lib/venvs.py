@@ -17,6 +17,7 @@ NEWEST = "newest"
 _NEWEST_PIP = {"3.8": "25.0.1", "3.9": "26.0.1"}  # the last that supports these Pythons (Requires-Python on PyPI)
 _PIP = "26.3"
 _OWN_ENVIRON = dict(os.environ)  # how this machine reaches a package index, before a test changes anything
+_CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")  # and not the empty one of a test
 
 
 class MissingInterpreterError(LookupError):
@@ -25,8 +26,7 @@ class MissingInterpreterError(LookupError):
 
 def cache_folder() -> Path:
     """Where the tests keep what they need again: pip wheels, unpacked pips, the Debian base image."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "pipfallback-tests"
+    return _CACHE / "pipfallback-tests"
 
 
 def find_interpreter(version: str) -> Path:
