@@ -29,8 +29,14 @@ LAYERS: tuple[tuple[frozenset[str], ...], ...] = tuple(
         ("compatibility rules ranking nearest",),
         ("choice",),
         ("net",),  # the one adapter that the others may use
-        ("sources", "inspection", "pip pip_failures build_failures pins layout looking planned", "verify import_failures", "remembered"),
-        ("transaction restoring", "outcome", "online"),
+        (
+            "sources",
+            "inspection",
+            "pip pip_failures build_failures pins layout looking planned",
+            "verify import_failures",
+            "remembered",
+        ),
+        ("transaction restoring", "outcome", "online looking_inside"),
         ("attempts building primary",),
         ("install", "questions", "checks"),
         ("report tables", "asking", "manual"),

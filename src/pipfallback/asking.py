@@ -93,6 +93,7 @@ def read(command: str, words: Sequence[str], environ: Mapping[str, str]) -> Ques
         own += ["--pre"] if said.pre else []
         own += ["--trust-level", said.trust_level] if said.trust_level else []
         own += ["--same-version"] if said.same_version else []
+        own += ["--no-peek"] if said.no_peek else []
     own += [word for file in said.fallbacks for word in ("--fallbacks", file)]
     own += ["--verify-timeout", said.verify_timeout] if command == "verify" and said.verify_timeout else []
     values = ((name, getattr(said, name.replace("-", "_"), None)) for name in _DESCRIBING)
@@ -108,19 +109,28 @@ def read(command: str, words: Sequence[str], environ: Mapping[str, str]) -> Ques
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """The environment to judge against, and the interpreter of this machine that it is; None: it is another machine's."""
+
+    environment: Environment
+    installation: Installation | None = None
+
+
 def environment_of(
     question: Question,
     environ: Mapping[str, str],
     *,
     managed: Collection[str] = (),
     tell: Callable[[str], None] | None = None,
-) -> Environment:
+) -> Asked:
     """The environment to judge against: this machine's, changed by what was declared, or the one described.
 
     Where pip would bring torch together with what is ``managed``, that torch counts. ``tell`` takes lines about that and
     about a target that a user may not take for granted.
     Raises TargetError, EnvironmentDescriptionError.
     """
+    installation = None
     if question.environment is not None:
         base = _described_in(_json_file(question.environment), question, environ)
     else:
@@ -131,7 +141,8 @@ def environment_of(
         environment = _planned(question, environment, installation, managed, tell)
         base = declare(environment, environ, gpu=question.command.own.gpu)
     named = {name.replace("-", "_"): value for name, value in question.described.items()}
-    return describe(base, **named)
+    here = installation if _OTHER_TORCH.isdisjoint(question.described) else None
+    return Asked(environment=describe(base, **named), installation=here)
 
 
 def _described_in(data: object, question: Question, environ: Mapping[str, str]) -> Environment:
@@ -189,6 +200,7 @@ def _add_choice(parser: argparse.ArgumentParser, command: str) -> None:
     parser.add_argument("--trust-level", metavar="LEVEL", help="official, vendor (default) or community")
     parser.add_argument("--same-version", action="store_true", help="no other version than the one named")
     parser.add_argument("--pre", action="store_true", help="take pre-releases like releases")
+    parser.add_argument("--no-peek", action="store_true", help="do not read parts of remote wheels")
     about = parser.add_argument_group("another machine")
     about.add_argument(
         "--environment", metavar="FILE", help="as `pipfallback env --json` prints it; fields may be left out"

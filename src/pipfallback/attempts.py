@@ -14,12 +14,13 @@ from pipfallback import pins
 from pipfallback.arguments import REQUIREMENT_OPTIONS, CommandLine, Item
 from pipfallback.builds import Candidate, Metadata, with_metadata
 from pipfallback.catalog import Package
-from pipfallback.compatibility import Policy, judge
+from pipfallback.compatibility import Policy
 from pipfallback.environment import Environment
 from pipfallback.errors import PipfallbackError
 from pipfallback.inspection.wheel import InvalidWheelError, contradiction, parse_metadata, read_metadata
 from pipfallback.installed import Installed, installed_in, write_direct_url
 from pipfallback.layout import Layout
+from pipfallback.looking_inside import Inside
 from pipfallback.net.download import Downloader, Fetched
 from pipfallback.net.failures import FetchFailure
 from pipfallback.outcome import Attempt, Stage
@@ -68,6 +69,7 @@ class Workplace:
     layout: Layout
     transaction: Transaction
     downloader: Downloader
+    inside: Inside
 
     @property
     def scratch(self) -> Path:
@@ -150,8 +152,9 @@ def try_candidate(
     point = place.transaction.savepoint()
     try:
         before = place.installed()
+        imports = package.imports_for(candidate.build.version)
         there = _there_already(candidate, before) if reuse else None
-        new = there or _bring(candidate, request, policy, command, place)
+        new = there or _bring(candidate, request, policy, command, imports=imports, place=place)
         pinned = {**settled, request.text: request.pinned(new.installed.version)}
         _pipwords_of_rest(command, pinned=pinned, dropped=dropped, before=before, metadata=new.metadata, place=place)
         verdict = _verify(package, new.installed, command.own.verify, command.own.verify_timeout, place)
@@ -193,10 +196,18 @@ def _there_already(candidate: Candidate, installed: Mapping[str, Installed]) -> 
     return _InPlace(installed=there, sha256=sha256, metadata=metadata)
 
 
-def _bring(candidate: Candidate, request: Request, policy: Policy, command: CommandLine, place: Workplace) -> _InPlace:
-    """Fetch the candidate, look into it, install it alone, and note its true origin."""
+def _bring(
+    candidate: Candidate,
+    request: Request,
+    policy: Policy,
+    command: CommandLine,
+    *,
+    imports: Sequence[str],
+    place: Workplace,
+) -> _InPlace:
+    """Fetch the candidate, look into it, install it alone, and note its true origin. ``imports``: what must import."""
     fetched = _fetch(candidate, place.downloader)
-    metadata = _inspect(candidate, fetched, policy, place.environment)
+    metadata = _inspect(candidate, fetched, policy, imports, place.inside)
     _pip_alone(command, fetched, metadata, place)
     installed = _in_place(place, request, candidate)
     if "://" in candidate.location and not candidate.location.startswith("file:"):
@@ -225,16 +236,18 @@ def _fetch(candidate: Candidate, downloader: Downloader) -> Fetched:
     return result
 
 
-def _inspect(candidate: Candidate, fetched: Fetched, policy: Policy, environment: Environment) -> Metadata:
+def _inspect(
+    candidate: Candidate, fetched: Fetched, policy: Policy, imports: Sequence[str], inside: Inside
+) -> Metadata:
     """What the file says of itself; refused where that contradicts its name or this environment."""
     try:
         metadata = read_metadata(fetched.path)
+        if (lie := contradiction(candidate.build, metadata)) is not None:
+            raise _AttemptFailed("inspect", lie)
+        known = replace(candidate, build=with_metadata(candidate.build, metadata), sha256=fetched.sha256)
+        decision = inside.judge_file(known, fetched.path, policy, imports)
     except InvalidWheelError as error:
         raise _AttemptFailed("inspect", str(error)) from None
-    if (lie := contradiction(candidate.build, metadata)) is not None:
-        raise _AttemptFailed("inspect", lie)
-    known = replace(candidate, build=with_metadata(candidate.build, metadata), sha256=fetched.sha256)
-    decision = judge(known, environment, policy)
     if not decision.accepted:
         raise _AttemptFailed("inspect", "; ".join(mismatch.text for mismatch in decision.mismatches))
     return metadata
@@ -319,7 +332,7 @@ def _run(place: Workplace, words: Sequence[str], metadata: Metadata) -> None:
     run = place.pip.run(words, place.transaction)
     if run.failure is not None:
         about = {canonicalize_name(name) for name in (metadata.name, *(each.name for each in metadata.requires))}
-        raise _AttemptFailed("pip", run.failure.message, pip=run, about=frozenset(about))
+        raise _AttemptFailed("pip", run.failure.in_words, pip=run, about=frozenset(about))
 
 
 def _in_place(place: Workplace, request: Request, candidate: Candidate) -> Installed:

@@ -42,7 +42,7 @@ def try_building(
         tell(f"most such builds need {', '.join(recipe.missing)}, which have to be installed before")
     in_place = {**{text: (pin,) for text, pin in settled.items()}, request.text: (wanted,)}
     run = _run(command, recipe, package.name, in_place=in_place, dropped=dropped, place=place)
-    success, error = (None, run.failure.message) if run.failure else _verified(package, command, place)
+    success, error = (None, run.failure.in_words) if run.failure else _verified(package, command, place)
     if success is None:
         place.transaction.undo(point)
     attempt = Attempt(

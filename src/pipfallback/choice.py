@@ -44,7 +44,11 @@ def choose(
 
     Of either, the wheel that the user named comes first: it is what was asked for.
     """
-    decisions = judge_all(candidates, environment, policy_of(request, package, command))
+    return in_order(judge_all(candidates, environment, policy_of(request, package, command)), request, command)
+
+
+def in_order(decisions: Iterable[Decision], request: Request, command: CommandLine) -> list[Decision]:
+    """The accepted first, best first, then the refused; of either, the wheel that the user named comes first."""
     ranked = rank(decisions, wish_of(request, command))
     return sorted(ranked, key=lambda decision: (not decision.accepted, decision.candidate.order >= (0, 0)))
 

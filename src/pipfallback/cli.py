@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from pipfallback.arguments import CommandLine
-    from pipfallback.asking import Question
+    from pipfallback.asking import Asked, Question
     from pipfallback.catalog import Catalog
     from pipfallback.catalog_files import Layer
     from pipfallback.environment import Environment, Installation
+    from pipfallback.looking_inside import Inside
     from pipfallback.online import Online
     from pipfallback.outcome import Outcome
     from pipfallback.pip import Pip
@@ -298,15 +299,15 @@ def _ask(command: str, words: Sequence[str]) -> int:
     question = asking.read(command, words, os.environ)
     _finish_interrupted_runs()
     if command == "env":
-        environment = asking.environment_of(question, os.environ, tell=_tell)
+        environment = asking.environment_of(question, os.environ, tell=_tell).environment
         _show(question.json, environment.to_json(), lambda tables: [tables.environment_table(environment)])
         return 0
     catalog = _load_catalog(question.command.own.fallbacks)
     if command == "verify":
         return _verify(question, catalog)
-    environment = asking.environment_of(question, os.environ, managed=catalog.packages, tell=_tell)
+    asked = asking.environment_of(question, os.environ, managed=catalog.packages, tell=_tell)
     answer = _explain if command == "explain" else _plan
-    return answer(question, catalog, environment)
+    return answer(question, catalog, asked)
 
 
 def _verify(question: Question, catalog: Catalog) -> int:
@@ -324,26 +325,35 @@ def _verify(question: Question, catalog: Catalog) -> int:
     return EXIT_FAILED if any(each.verdict.status == "broken" for each in checked) else 0
 
 
-def _explain(question: Question, catalog: Catalog, environment: Environment) -> int:
+def _explain(question: Question, catalog: Catalog, asked: Asked) -> int:
     from pipfallback import report
     from pipfallback.questions import explain
 
+    environment = asked.environment
     with _online(question.command, None) as online:
-        asking = online.asking(environment)
-        answers = [explain(argument, catalog, environment, asking) for argument in question.arguments]
+        ask, inside = online.asking(environment), _inside(online, asked, question)
+        answers = [explain(each, catalog, environment, ask=ask, inside=inside) for each in question.arguments]
     document = report.decisions_json(report.explanation_json(answer) for answer in answers)
     _show(question.json, document, lambda tables: [tables.explanation_table(each, environment) for each in answers])
     return EXIT_FAILED if any(answer.error for answer in answers) else 0
 
 
-def _plan(question: Question, catalog: Catalog, environment: Environment) -> int:
+def _inside(online: Online, asked: Asked, question: Question) -> Inside:
+    """What looks into files; remote ones only for this machine."""
+    torch = asked.environment.origins.get("torch")
+    peeking = question.command.own.peek and asked.installation is not None and torch != "planned"
+    return online.inside(asked.environment, asked.installation, peeking=peeking)
+
+
+def _plan(question: Question, catalog: Catalog, asked: Asked) -> int:
     from pipfallback import report
     from pipfallback.questions import plan
 
     judged, _ = question.divided(catalog.packages)
-    with _online(question.command, None) as online:
-        asking = online.asking(environment)
-        plans = [plan(argument, catalog, environment, question.command, asking) for argument in judged]
+    environment, command = asked.environment, question.command
+    with _online(command, None) as online:
+        ask, inside = online.asking(environment), _inside(online, asked, question)
+        plans = [plan(each, catalog, environment, command, ask=ask, inside=inside) for each in judged]
     document = report.decisions_json(report.decision_json(each) for plan in plans for each in plan.decisions)
     empty = [each for each in plans if not any(decision.accepted for decision in each.decisions)]
     # Where nothing fits, the error below tells all that a short table would.

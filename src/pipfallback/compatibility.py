@@ -6,8 +6,8 @@ findings: ``decide`` takes those of any rule.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import Literal, NamedTuple
 
@@ -15,12 +15,14 @@ from packaging.tags import Tag
 
 from pipfallback.builds import Build, Candidate, draft_of
 from pipfallback.environment import Environment
+from pipfallback.file_facts import Findings
 from pipfallback.releases import series_beside
 from pipfallback.rules import cuda, gpu, request, tags, torch
+from pipfallback.rules.file import judge_file, with_facts
 from pipfallback.rules.values import Finding, Mismatch, Policy, Rule, Setting
 from pipfallback.trust import Trust
 
-__all__ = ["Decision", "Grade", "Mismatch", "Nearness", "Policy", "decide", "judge", "judge_all"]
+__all__ = ["Decision", "Grade", "Mismatch", "Nearness", "Policy", "decide", "judge", "judge_all", "judge_with_file"]
 
 Grade = Literal["fits", "plausible"]
 
@@ -108,6 +110,21 @@ def decide(decision: Decision, findings: Sequence[Finding]) -> Decision:
     """A decision with further findings, such as those of a look into the file. None among them are passed over."""
     verdict = _sort([*decision.mismatches, *decision.doubts, *findings])
     return _decision(decision.candidate, verdict, decision.nearness)
+
+
+def judge_with_file(
+    candidate: Candidate, environment: Environment, policy: Policy, found: Findings, imports: Collection[str] = ()
+) -> Decision:
+    """Judge a candidate by what was found in its file as well, which overrides what its name says.
+
+    ``imports``: the modules that must import.
+    """
+    known = replace(candidate, build=with_facts(candidate.build, found.facts))
+    decision = judge(known, environment, policy)
+    verdict = judge_file(known.build, Setting(environment=environment, policy=policy), found, imports)
+    told: tuple[Finding, ...] = (*decision.mismatches, *decision.doubts)
+    kept = [each for each in told if each not in verdict.disproved]
+    return _decision(known, _sort([*kept, *verdict.added]), decision.nearness)
 
 
 class _Tagged(NamedTuple):

@@ -9,11 +9,12 @@ from pipfallback import pins, transaction
 from pipfallback.attempts import Success, Tried, Workplace, try_candidate
 from pipfallback.building import try_building
 from pipfallback.builds import Candidate
-from pipfallback.choice import asked_candidate, choose, policy_of, without_asked
+from pipfallback.choice import asked_candidate, choose, in_order, policy_of, without_asked
 from pipfallback.compatibility import Decision
-from pipfallback.environment import Torch
+from pipfallback.environment import Environment, Torch
 from pipfallback.installed import Installed
 from pipfallback.layout import cross_options, layout_of
+from pipfallback.looking_inside import Inside
 from pipfallback.outcome import (
     Attempt,
     Ending,
@@ -30,6 +31,7 @@ from pipfallback.primary import (
     Managed,
     PipsWord,
     blamed,
+    failed_primary,
     foresee_rest,
     held_up_by_torch,
     refused_beforehand,
@@ -70,6 +72,7 @@ def install(job: Job) -> Outcome:
                 layout=layout,
                 transaction=change,
                 downloader=job.online.downloader(change.scratch),
+                inside=_inside(job, job.environment),
             )
             outcome = _Story(job, place).run()
         if outcome.exit_code:
@@ -82,6 +85,13 @@ def install(job: Job) -> Outcome:
         change.close()
         raise
     return outcome
+
+
+def _inside(job: Job, environment: Environment) -> Inside:
+    """What looks into files. Of another platform, or with a torch still to come, it is not known what is there to find."""
+    here = None if cross_options(job.command) else job.installation
+    peeking = job.command.own.peek and here is not None and environment.origins.get("torch") != "planned"
+    return job.online.inside(environment, here, peeking=peeking)
 
 
 class _Story:
@@ -146,7 +156,7 @@ class _Story:
             return
         if culprit is None:
             raise PipsWord(run.exit_code, run.failure)
-        primary = Primary(ok=False, cause=run.failure.cause.value, message=run.failure.message)
+        primary = failed_primary(run.failure)
         self._failed[culprit.request.text] = primary
 
     def _let_torch_go(self) -> None:
@@ -203,7 +213,7 @@ class _Story:
         )
         if seen is None:
             return False
-        self._place = replace(place, environment=seen.environment)
+        self._place = replace(place, environment=seen.environment, inside=_inside(job, seen.environment))
         if line := seen.in_words():
             job.tell(line)
         return seen.brings_torch
@@ -236,7 +246,8 @@ class _Story:
         run = self._place.pip.run(words, self._place.transaction)
         if run.failure is not None:
             raise PipsWord(run.exit_code, run.failure)
-        self._place = replace(self._place, environment=self._job.look_again())
+        environment = self._job.look_again()
+        self._place = replace(self._place, environment=environment, inside=_inside(self._job, environment))
         return "ok"
 
     def _next_waiting(self) -> Managed | None:
@@ -315,7 +326,11 @@ class _Story:
         asked = asked_candidate(managed.request)
         if asked is not None and self._failed[managed.request.text].cause in _ASKED_MAY_DO:
             candidates.insert(0, asked)
-        return choose(candidates, managed.request, managed.package, self._place.environment, self._job.command)
+        request, package, command = managed.request, managed.package, self._job.command
+        decisions = choose(candidates, request, package, self._place.environment, command)
+        imports = package.imports_for(request.version)
+        peeked = self._place.inside.judge_afar(decisions, policy_of(request, package, command), imports)
+        return in_order(peeked, request, command)
 
     def _try_in_turn(self, managed: Managed, accepted: Sequence[Decision], attempts: list[Attempt]) -> Success | None:
         command, dead_hosts, counted = self._job.command, set[str](), 0
@@ -383,7 +398,7 @@ class _Story:
                 raise PipsWord(tried.pip.exit_code, failure)
             if culprit is None:
                 return tried
-            primary = Primary(ok=False, cause=failure.cause.value, message=failure.message)
+            primary = failed_primary(failure)
             self._failed[culprit.request.text] = primary
 
     def _tell_inconclusive(self, managed: Managed, verdict: Verdict | None) -> None:
@@ -391,7 +406,7 @@ class _Story:
             self._job.tell(f"{managed.package.name} could not be tried out on this machine: {verdict.message}")
 
     def _pips_word(self, word: PipsWord) -> Outcome:
-        primary = Primary(ok=False, cause=word.failure.cause.value, message=word.failure.message)
+        primary = failed_primary(word.failure)
         for each in self._job.managed:
             failed = RequestOutcome(request=each.request.text, status="failed", primary=primary)
             self._done.setdefault(each.request.text, failed)

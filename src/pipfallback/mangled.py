@@ -78,6 +78,8 @@ def _scope(text: str, *, nested: bool) -> tuple[list[str], str]:
         if found is None:
             break
         end = found.end() + int(found[1])
+        if end > len(text):
+            return [], text
         names.append(text[found.end() : end])
         text = text[end:]
         if not nested:
@@ -95,8 +97,8 @@ def _last_part(code: str, name: str) -> tuple[str, ...]:
 
 def _without_names(symbol: str) -> str:
     """What is left of a mangled symbol without its plain names."""
-    parts, at = [], 0
-    while found := _NAME_LENGTH.search(symbol, at):
-        parts.append(symbol[at : found.start()])
-        at = found.end() + int(found[0])
-    return "".join((*parts, symbol[at:]))
+    parts, text = [], symbol
+    while found := _NAME_LENGTH.search(text):
+        parts.append(text[: found.start()])
+        text = text[found.end() + int(found[0]) :]  # cut, so that digits right behind a name begin the next
+    return "".join((*parts, text))

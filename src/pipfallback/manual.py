@@ -39,7 +39,7 @@ pipfallback's own options; each can also be given as PIPFALLBACK_NAME:
   --allow-torch-change    let pip change the installed torch at once
   --gpu CC[,CC]           the GPUs of the machine that will run it, as compute capabilities (8.9,9.0)
   --driver-cuda VERSION   the newest CUDA that its driver supports (12.8)
-  --no-peek               do not read parts of remote wheels (this version does not yet)
+  --no-peek               do not read parts of remote wheels before one is chosen
   --installer pip         what installs: this version knows pip only
   --outcome FILE          write what happened as JSON
   --explain               show the builds that were considered

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 from packaging.specifiers import SpecifierSet
 
 from pipfallback.arguments import CommandLine
-from pipfallback.environment import Environment
+from pipfallback.environment import Environment, Installation
+from pipfallback.looking_inside import Inside
 from pipfallback.net.cache import Cache
 from pipfallback.net.client import Client
 from pipfallback.net.download import Downloader
@@ -66,6 +67,11 @@ class Online:
             find_links=self._settings.find_links,
             environ=self._environ,
         )
+
+    def inside(self, environment: Environment, installation: Installation | None, *, peeking: bool) -> Inside:
+        """What looks into files, remote ones too where ``peeking``; see ``Inside``."""
+        kept = None if self.cache is None else self.cache.facts
+        return Inside(environment, installation, client=self.client if peeking else None, kept=kept)
 
     def downloader(self, folder: Path) -> Downloader:
         """What fetches wheels into ``folder``."""

@@ -48,11 +48,12 @@ class InstalledNow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Primary:
-    """How the user's own command ended for a request."""
+    """How the user's own command ended for a request; ``hint``: what would let it succeed, where that is known."""
 
     ok: bool
     cause: str | None = None
     message: str | None = None
+    hint: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

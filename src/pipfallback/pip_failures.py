@@ -76,6 +76,11 @@ class Failure:
     sub_cause: SubCause | None = None
 
     @property
+    def in_words(self) -> str:
+        """pip's last word, and what a failed build lacked."""
+        return self.message if self.sub_cause is None else f"{self.message}: {self.sub_cause.words}"
+
+    @property
     def hint(self) -> str | None:
         """What to do about it; None where nothing more is known than pip has said."""
         return None if self.sub_cause is None else self.sub_cause.hint

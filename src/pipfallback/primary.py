@@ -65,6 +65,11 @@ class PipsWord(Exception):  # noqa: N818  (it is no error of ours)
         self.failure = failure
 
 
+def failed_primary(failure: Failure) -> Primary:
+    """How a run of pip ended, with what a failed build lacked."""
+    return Primary(ok=False, cause=failure.cause.value, message=failure.in_words, hint=failure.hint)
+
+
 def refused_beforehand(
     command: CommandLine, managed: Sequence[Managed], place: Workplace, *, tell: Tell, say_as_pip: Tell
 ) -> dict[str, Primary]:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from pipfallback.arguments import CommandLine
-from pipfallback.builds import Candidate, UnreadableFilenameError, read_build
+from pipfallback.builds import Candidate, Metadata, UnreadableFilenameError, read_build, with_metadata
 from pipfallback.catalog import Catalog, Package
-from pipfallback.choice import asked_candidate, choose, policy_of, without_asked
-from pipfallback.compatibility import Decision, Policy, judge
+from pipfallback.choice import asked_candidate, choose, in_order, policy_of, without_asked
+from pipfallback.compatibility import Decision, Policy, judge, judge_with_file
 from pipfallback.environment import Environment
+from pipfallback.file_facts import Findings
+from pipfallback.inspection.wheel import InvalidWheelError, read_metadata
+from pipfallback.looking_inside import Inside
+from pipfallback.net.local import local_path
 from pipfallback.requests import Request, RequestError, read_request
 from pipfallback.sources import Asking, Note, candidates
 from pipfallback.sources.listed import plain_url
@@ -34,20 +40,31 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """Why one wheel does or does not fit; ``error`` where the argument names none."""
+    """Why one wheel does or does not fit; ``error`` where the argument names none.
+
+    ``findings``: what the file itself tells, where it could be looked into; ``unread``: why that was not possible.
+    """
 
     argument: str
     decision: Decision | None = None
     error: str | None = None
+    findings: Findings | None = None
+    unread: str | None = None
 
 
 def plan(
-    text: str, catalog: Catalog, environment: Environment, command: CommandLine, ask: Asking | None = None
+    text: str,
+    catalog: Catalog,
+    environment: Environment,
+    command: CommandLine,
+    *,
+    ask: Asking | None = None,
+    inside: Inside | None = None,
 ) -> Plan:
     """Judge and rank every build that is known for a requirement. Raises RequestError where it is none.
 
     ``ask``: how sources are asked that have to be; without it they are only noted. ``environment`` and the
-    requirement's specifier take the place of its own.
+    requirement's specifier take the place of its own. ``inside``: what looks into the doubtful among the best builds.
     """
     request = read_request(text)
     if request.name is None and request.location is None:
@@ -62,19 +79,31 @@ def plan(
     asked = asked_candidate(request)
     known = without_asked(listing.candidates, request) if listing else []
     decisions = choose([asked, *known] if asked else known, request, package, environment, command)
+    policy = policy_of(request, package, command)
+    if inside is not None:
+        imports = package.imports_for(request.version) if package is not None else ()
+        decisions = in_order(inside.judge_afar(decisions, policy, imports), request, command)
     return Plan(
         request=request,
         managed=package is not None,
         decisions=tuple(decisions),
-        policy=policy_of(request, package, command),
+        policy=policy,
         unheard=listing.notes if listing else (),
     )
 
 
-def explain(argument: str, catalog: Catalog, environment: Environment, ask: Asking | None = None) -> Explanation:
+def explain(
+    argument: str,
+    catalog: Catalog,
+    environment: Environment,
+    *,
+    ask: Asking | None = None,
+    inside: Inside | None = None,
+) -> Explanation:
     """Judge one wheel by its name, URL or path: a candidate of the catalog's where it lists that very URL.
 
-    ``ask``: how sources are asked that have to be, where no other lists the URL; without it they are not.
+    ``ask``: how sources are asked that have to be, where no other lists the URL; without it they are not. ``inside``:
+    what looks into a file that is there, and into parts of one that is elsewhere.
     """
     try:
         build = read_build(argument)
@@ -85,7 +114,43 @@ def explain(argument: str, catalog: Catalog, environment: Environment, ask: Aski
         build=build, location=argument
     )
     policy = Policy(trust=Trust.COMMUNITY, needs=None if package is None else package.needs)
-    return Explanation(argument=argument, decision=judge(candidate, environment, policy))
+    plain = Explanation(argument=argument, decision=judge(candidate, environment, policy))
+    if inside is None:
+        return plain
+    imports = () if package is None else package.imports_for(build.version)
+    return _looked_into(plain, candidate, environment, policy, inside=inside, imports=imports)
+
+
+def _looked_into(
+    plain: Explanation,
+    candidate: Candidate,
+    environment: Environment,
+    policy: Policy,
+    *,
+    inside: Inside,
+    imports: Sequence[str],
+) -> Explanation:
+    """With what the file tells, and judged by that."""
+    location = candidate.location
+    try:
+        if "://" not in location and not Path(location).exists():  # only a name
+            return plain
+        if "://" not in location or location.startswith("file:"):
+            path = local_path(location) or Path(location)
+            known: Metadata | None = read_metadata(path)
+            found = inside.explain_file(path)
+        else:
+            afar = inside.explain_url(location)
+            if afar is None:
+                return plain
+            if not isinstance(afar, tuple):
+                return replace(plain, unread=getattr(afar, "message", str(afar)))
+            known, found = afar[0].metadata, afar[1]
+    except (InvalidWheelError, OSError) as error:
+        return replace(plain, unread=str(error))
+    if known is not None:
+        candidate = replace(candidate, build=with_metadata(candidate.build, known))
+    return replace(plain, decision=judge_with_file(candidate, environment, policy, found, imports), findings=found)
 
 
 def _listed(location: str, package: Package | None, ask: Asking | None) -> Candidate | None:

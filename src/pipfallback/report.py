@@ -10,6 +10,7 @@ from pipfallback.checks import Check
 from pipfallback.compatibility import Decision, Policy
 from pipfallback.environment import Environment
 from pipfallback.errors import NothingFitsError, NothingWorksError, PipfallbackError
+from pipfallback.inspection.description import to_json
 from pipfallback.nearest import what_would_change
 from pipfallback.outcome import Attempt, InstalledNow, Outcome, RequestOutcome
 from pipfallback.questions import Explanation, Plan
@@ -26,6 +27,9 @@ _WHY = {
     "not-replaced": "pip had left another build of that version in place",
     "build-failed": "pip could not build it",
     "conflict": "what pip would take needs another torch",
+    "requires-python": "what pip found is for another Python",
+    "inconsistent-version": "its metadata has another version than its name",
+    "truncated": "the download broke off",
 }
 _VERIFIED = {
     "works": "it works",
@@ -74,7 +78,12 @@ def build_json(build: Build) -> dict[str, Any]:
 def explanation_json(explanation: Explanation) -> dict[str, Any]:
     """One answer of ``explain --json``; an argument that is no wheel's name has ``error``."""
     if explanation.decision is not None:
-        return decision_json(explanation.decision)
+        form = decision_json(explanation.decision)
+        if explanation.findings is not None:
+            form["file"] = to_json(explanation.findings)
+        if explanation.unread is not None:
+            form["file_error"] = explanation.unread
+        return form
     return {"filename": shown(explanation.argument), "error": explanation.error}
 
 
@@ -131,7 +140,9 @@ def failure(outcome: Outcome, policies: Mapping[str, Policy]) -> PipfallbackErro
         )
     if outcome.ending == "nothing-works":
         return _nothing_works(name, last, _hints(last, outcome.environment, policies))
-    return nothing_fits(name, last.decisions, outcome.environment, policies.get(last.request), last.notes)
+    said = () if last.primary.hint is None else (last.primary.hint,)
+    policy = policies.get(last.request)
+    return nothing_fits(name, last.decisions, outcome.environment, policy, notes=last.notes, hints=said)
 
 
 def _nothing_works(name: str, request: RequestOutcome, changes: Sequence[str]) -> NothingWorksError:
@@ -167,7 +178,7 @@ def no_plan(plan: Plan, environment: Environment) -> PipfallbackError:
             f"{name}: no fallbacks.toml in force knows this package; pip alone decides",
             hints=("an entry in a fallbacks.toml makes its other builds known (docs/fallbacks-toml.md)",),
         )
-    return nothing_fits(name, plan.decisions, environment, plan.policy, plan.unheard)
+    return nothing_fits(name, plan.decisions, environment, plan.policy, notes=plan.unheard)
 
 
 def summary(outcome: Outcome) -> Iterator[str]:
@@ -202,13 +213,15 @@ def nothing_fits(
     decisions: Sequence[Decision],
     environment: Environment,
     policy: Policy | None,
+    *,
     notes: Sequence[Note] = (),
+    hints: Sequence[str] = (),
 ) -> PipfallbackError:
     """No build is accepted: which came nearest, why each was refused, and what would have to change.
 
-    ``notes``: why something of the sources is not among them.
+    ``notes``: why something of the sources is not among them; ``hints``: what else can be done.
     """
-    said = tuple(note.hint for note in notes if note.hint)
+    said = (*hints, *(note.hint for note in notes if note.hint))
     if not decisions:
         return NothingFitsError(
             f"{name}: no build is known",
@@ -220,11 +233,11 @@ def nothing_fits(
     builds = "1 build" if len(decisions) == 1 else f"{len(decisions)} builds"
     origin = "1 source" if len(sources) == 1 else f"{len(sources)} sources"
     details = [f"considered {builds} from {origin}", *_refused_examples(refused), *_notes_in_words(notes)]
-    hints = what_would_change(decisions, environment, policy or Policy())
+    changes = what_would_change(decisions, environment, policy or Policy())
     return NothingFitsError(
         f"{name}: no build fits this environment ({in_words(environment)})",
         details=details,
-        hints=(*(hint.text for hint in hints), *said),
+        hints=(*(change.text for change in changes), *said),
     )
 
 

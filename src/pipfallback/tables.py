@@ -14,6 +14,7 @@ from rich.text import Text
 from pipfallback.checks import Check
 from pipfallback.compatibility import Decision
 from pipfallback.environment import Environment
+from pipfallback.inspection.description import describe
 from pipfallback.questions import Explanation, Plan
 from pipfallback.report import examples, in_words
 from pipfallback.requests import without_credentials
@@ -55,6 +56,11 @@ def explanation_table(explanation: Explanation, environment: Environment) -> Ren
     table = _grid()
     for label, value in _facts(decision):
         table.add_row(label, value)
+    if explanation.findings is not None:
+        for place, line in enumerate(describe(explanation.findings.facts)):
+            table.add_row("the file" if place == 0 else "", line)
+    if explanation.unread is not None:
+        table.add_row(Text("the file", style="yellow"), Text(f"could not be read: {explanation.unread}"))
     for mismatch in decision.mismatches:
         table.add_row(Text(mismatch.rule, style="red"), Text(mismatch.text))
     for doubt in decision.doubts:

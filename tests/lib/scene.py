@@ -70,7 +70,12 @@ class Scene:
         (self.folder / "builds.toml").write_text(text)
 
     def install(self, *words: str | Path, **settings: str) -> Completed:
-        options: list[str | Path] = ["--fallbacks", self.folder / "builds.toml", "--outcome", self.folder / "outcome.json"]
+        options: list[str | Path] = [
+            "--fallbacks",
+            self.folder / "builds.toml",
+            "--outcome",
+            self.folder / "outcome.json",
+        ]
         command: list[str | Path] = ["install", *options, "--no-index", *words]
         return run_pipfallback(command, python=self.python, cwd=self.folder, env={**self.environ, **settings})
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 import zlib
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from packaging.metadata import InvalidMetadata, RawMetadata, parse_email
@@ -12,6 +15,8 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name, canonicalize_version
 
 from pipfallback.builds import Build, Metadata
+
+_DRIVE = re.compile(r"[A-Za-z]:")  # of Windows
 
 
 class InvalidWheelError(ValueError):
@@ -22,8 +27,7 @@ def read_metadata(path: Path) -> Metadata:
     """METADATA of the wheel at ``path``. Raises InvalidWheelError."""
     try:
         with zipfile.ZipFile(path) as archive:
-            _check_names(archive)
-            return parse_metadata(archive.read(_metadata_name(archive)))
+            return parse_metadata(archive.read(metadata_name(archive.namelist())))
     except (zipfile.BadZipFile, zlib.error) as error:
         raise InvalidWheelError(f"the zip is damaged: {error}") from error
     except (OSError, RuntimeError) as error:
@@ -40,18 +44,23 @@ def contradiction(build: Build, metadata: Metadata) -> str | None:
     return None
 
 
-def _check_names(archive: zipfile.ZipFile) -> None:
-    for name in archive.namelist():
+def metadata_name(names: Sequence[str]) -> str:
+    """Which member is METADATA. Raises InvalidWheelError where none is, or where a member must not be installed."""
+    _check_names(names)
+    found = [name for name in names if name.count("/") == 1 and name.endswith(".dist-info/METADATA")]
+    if len(found) != 1:
+        raise InvalidWheelError("it has several METADATA files" if found else "it has no METADATA")
+    return found[0]
+
+
+def _check_names(names: Sequence[str]) -> None:
+    for name in names:
         path = PurePosixPath(name.replace("\\", "/"))
-        if path.is_absolute() or ".." in path.parts:
+        if path.is_absolute() or ".." in path.parts or _DRIVE.match(name):
             raise InvalidWheelError(f"it would write outside of the environment: {name}")
-
-
-def _metadata_name(archive: zipfile.ZipFile) -> str:
-    names = [name for name in archive.namelist() if name.count("/") == 1 and name.endswith(".dist-info/METADATA")]
-    if len(names) != 1:
-        raise InvalidWheelError("it has no METADATA" if not names else "it has several METADATA files")
-    return names[0]
+    if len(set(names)) != len(names):
+        twice = next(name for name, count in Counter(names).items() if count > 1)
+        raise InvalidWheelError(f"it holds {twice} twice")
 
 
 def parse_metadata(content: bytes) -> Metadata:
