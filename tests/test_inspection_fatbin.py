@@ -79,3 +79,15 @@ def test_what_only_looks_like_a_fat_binary_is_passed_over() -> None:
 
 def test_an_object_without_gpu_code_has_none() -> None:
     assert read_gpu_code([bytes(10_000), b"\x7fELF"]) == GpuCode()
+
+
+@pytest.mark.parametrize(
+    ("label", "machine", "ptx"), [("sm80", {"80"}, set()), ("sm90", {"90"}, set()), ("sm80ptx", {"80"}, {"80"})]
+)
+def test_extensions_of_torch_hold_what_cuobjdump_listed_where_they_were_built(
+    label: str, machine: set[str], ptx: set[str]
+) -> None:
+    """Built with nvcc beside torch 2.11.0+cu130 on a machine with an H100, where the first one dies at its first kernel."""
+    wheel = FIXTURES / f"gpuprobe-1.0+{label}-cp312-cp312-linux_x86_64.whl"
+    (found,) = read_facts(wheel, gpu_code=everything).gpu_code.values()
+    assert (set(found.machine), set(found.ptx)) == (machine, ptx)

@@ -432,7 +432,7 @@ def test_a_plan_asks_the_sources_and_tells_what_it_could_not_learn(server: Publi
     missing = source("github", f"{server.url}/maker/gone", name="gone")
     catalog = Catalog(packages={"wobbly": package(source("github", listed), missing)})
 
-    asked = plan("wobbly==1.0", catalog, environment(), parse(["plan", "wobbly"], {}), asking())
+    asked = plan("wobbly==1.0", catalog, environment(), parse(["plan", "wobbly"], {}), ask=asking())
     alone = plan("wobbly==1.0", catalog, environment(), parse(["plan", "wobbly"], {}))
 
     assert [(decision.candidate.build.filename, decision.grade) for decision in asked.decisions] == [(wheel, "fits")]
@@ -449,7 +449,7 @@ def test_an_explanation_knows_what_the_asked_source_says_of_the_wheel(server: Pu
     maker = source("github", listed, hints=LabelHints(torch="2.6"))
     url = f"{listed}/releases/download/v1/{wheel}"
 
-    said = explain(url, Catalog(packages={"wobbly": package(maker)}), environment(), asking())
+    said = explain(url, Catalog(packages={"wobbly": package(maker)}), environment(), ask=asking())
     unsaid = explain(url, Catalog(packages={"wobbly": package(maker)}), environment())
 
     assert said.decision is not None

@@ -249,4 +249,7 @@ def test_both_sources_of_the_incident_are_in_the_built_in_catalog() -> None:
 
 def test_all_builds_of_the_built_in_catalog_have_names_of_wheels() -> None:
     for package in catalog_reader.load().packages.values():
-        assert sources.candidates(package).notes == ()
+        notes = [
+            note for note in sources.candidates(package).notes if note.cause not in {"offline", "build-not-allowed"}
+        ]
+        assert notes == []

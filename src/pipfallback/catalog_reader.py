@@ -105,6 +105,7 @@ def _merged(earlier: Package | None, table: PackageTable) -> Package:
         other_imports=other if table.other_imports is None else table.other_imports,
         needs=earlier.needs if table.needs is None else table.needs,
         smoke=earlier.smoke if table.smoke is None else table.smoke,
+        smoke_unproven=earlier.smoke_unproven if table.smoke is None else table.smoke_unproven,
         sources=_merged_sources(earlier.sources, table.sources),
     )
 

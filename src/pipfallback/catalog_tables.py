@@ -23,7 +23,7 @@ from pipfallback.trust import Trust
 SCHEMA = 1
 KINDS: tuple[SourceKind, ...] = get_args(SourceKind)
 TOP_KEYS = ("schema", "package", "matrix")
-PACKAGE_KEYS = ("import", "import_for", "needs", "smoke", "source")
+PACKAGE_KEYS = ("import", "import_for", "needs", "smoke", "smoke_unproven", "source")
 PATTERN_KEYS = ("matrix", "values")
 SOURCE_KEYS = ("name", "kind", "trust", "url", "sha256", "homepage", *PATTERN_KEYS, *HINT_KEYS)
 
@@ -56,6 +56,7 @@ class PackageTable:
     other_imports: OtherImports | None = None
     needs: tuple[str, ...] | None = None
     smoke: str | None = None
+    smoke_unproven: bool = False
     sources: tuple[Source, ...] = ()
 
 
@@ -98,6 +99,7 @@ def _read_package(
         other_imports=_read_other_imports(document, (*path, "import_for"), table.get("import_for")),
         needs=needs,
         smoke=_read_smoke(document, (*path, "smoke"), table.get("smoke")),
+        smoke_unproven=document.boolean((*path, "smoke_unproven"), table.get("smoke_unproven", False)),
         sources=_read_sources(document, (*path, "source"), table.get("source", []), shared),
     )
 

@@ -71,6 +71,13 @@ class Document:
         self.wrong(path, "is empty" if isinstance(value, str) else f"must be a string, not {_kind(value)}")
         return None
 
+    def boolean(self, path: KeyPath, value: object) -> bool:
+        """``value`` if it is true or false, else a mistake and False."""
+        if not isinstance(value, bool):
+            self.wrong(path, f"is {_kind(value)}; it must be true or false")
+            return False
+        return value
+
     def strings(self, path: KeyPath, value: object) -> tuple[tuple[KeyPath, str], ...]:
         """The strings of ``value``, a string or a list of them, each with its path; a mistake for all else."""
         if isinstance(value, str):
