@@ -13,6 +13,7 @@ import pytest
 from lib.binaries import GPU_OBJECTS
 from pipfallback.file_facts import GpuCode
 from pipfallback.inspection.fatbin import read_gpu_code
+from pipfallback.inspection.findings import everything, read_facts
 
 # What ``nvcc -gencode`` was told (fixtures/gpu/build_objects.sh): machine code, PTX.
 MADE_FOR = {
@@ -82,12 +83,12 @@ def test_an_object_without_gpu_code_has_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("label", "machine", "ptx"), [("sm80", {"80"}, set()), ("sm90", {"90"}, set()), ("sm80ptx", {"80"}, {"80"})]
+    ("label", "machine", "ptx"), [("sm80", {"8.0"}, set()), ("sm90", {"9.0"}, set()), ("sm80ptx", {"8.0"}, {"8.0"})]
 )
 def test_extensions_of_torch_hold_what_cuobjdump_listed_where_they_were_built(
     label: str, machine: set[str], ptx: set[str]
 ) -> None:
     """Built with nvcc beside torch 2.11.0+cu130 on a machine with an H100, where the first one dies at its first kernel."""
-    wheel = FIXTURES / f"gpuprobe-1.0+{label}-cp312-cp312-linux_x86_64.whl"
+    wheel = GPU_OBJECTS / f"gpuprobe-1.0+{label}-cp312-cp312-linux_x86_64.whl"
     (found,) = read_facts(wheel, gpu_code=everything).gpu_code.values()
     assert (set(found.machine), set(found.ptx)) == (machine, ptx)
