@@ -37,9 +37,9 @@ LAYERS: tuple[tuple[frozenset[str], ...], ...] = tuple(
             "remembered",
         ),
         ("transaction restoring", "outcome", "online looking_inside"),
-        ("attempts building primary",),
+        ("attempts building primary prospects",),
         ("install", "questions", "checks"),
-        ("report tables", "asking", "manual"),
+        ("report tables", "outcome_file", "asking", "manual"),
         ("cli",),
         ("__init__", "__main__"),
     )

@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+import zipfile
 from pathlib import Path
 
 from lib.program import run_pipfallback
 from lib.scene import NAME, Scene
-from lib.server import fail
+from lib.server import NO_RANGES, Answer, fail
 from lib.trees import changes, tree
 from lib.wheels import sha256
 
@@ -164,3 +165,26 @@ def test_a_hash_that_a_listing_states_does_not_count_where_hashes_are_required(s
     done = scene.install("--require-hashes", f"{scene.server.url_of(asked)}#sha256={sha256(asked)}")
     assert done.code == 1
     assert "hash" in done.stderr
+
+
+def test_metadata_that_the_index_offers_alone_refuses_a_build_without_fetching_it(scene: Scene) -> None:
+    """PEP 658. Its name says nothing of torch, and the server does not take Range."""
+    other = scene.wheel("", version="2.8.4", requires=("torch==2.6.0",))
+    works = scene.wheel("+cu126torch2.7", version="2.8.3")
+    with zipfile.ZipFile(other) as archive:
+        (name,) = [each for each in archive.namelist() if each.endswith(".dist-info/METADATA")]
+        other.with_name(other.name + ".metadata").write_bytes(archive.read(name))
+    digest = sha256(other.with_name(other.name + ".metadata"))
+    links = "".join(
+        f'<a href="{scene.server.url_of(each)}" data-core-metadata="{said}">{each.name}</a>\n'
+        for each, said in ((other, f"sha256={digest}"), (works, ""))
+    ).replace(' data-core-metadata=""', "")
+    scene.server.answer("/pep658/flash-attn/", Answer(body=links.encode(), headers={"Content-Type": "text/html"}))
+    scene.server.answer("/v/" + other.name, NO_RANGES)
+    catalog(scene, source_of("index", f"{scene.server.url}/pep658/"))
+    done = scene.install("flash-attn")
+    assert done.code == 0, done.said
+    assert scene.label() == "+cu126torch2.7"
+    (refused,) = [each for each in scene.outcome()["decisions"] if each["filename"] == other.name]
+    assert {each["rule"] for each in refused["mismatches"]} >= {"torch-version"}
+    assert scene.server.requests_of("/v/" + other.name) == []

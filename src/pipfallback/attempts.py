@@ -156,7 +156,7 @@ def try_candidate(
         there = _there_already(candidate, before) if reuse else None
         new = there or _bring(candidate, request, policy, command, imports=imports, place=place)
         pinned = {**settled, request.text: request.pinned(new.installed.version)}
-        _pipwords_of_rest(command, pinned=pinned, dropped=dropped, before=before, metadata=new.metadata, place=place)
+        _pip_rest(command, pinned=pinned, dropped=dropped, before=before, metadata=new.metadata, place=place)
         verdict = _verify(package, new.installed, command.own.verify, command.own.verify_timeout, place)
     except _AttemptFailed as failed:
         place.transaction.undo(point)
@@ -271,7 +271,7 @@ def _pip_alone(command: CommandLine, fetched: Fetched, metadata: Metadata, place
     _run(place, (*command.replaced(change), *replacing, link), metadata)
 
 
-def _pipwords_of_rest(
+def _pip_rest(
     command: CommandLine,
     *,
     pinned: Mapping[str, str],

@@ -207,13 +207,14 @@ def _install_wheel(command: CommandLine, requests: Sequence[Request]) -> int:
 
 
 def _install_managed(command: CommandLine, requests: tuple[Request, ...]) -> int:
+    from pipfallback import outcome_file
     from pipfallback.install import install
     from pipfallback.requests import check_reachable
 
     for request in requests:
         check_reachable(request)
     if command.own.outcome:
-        _check_writable(command.own.outcome)
+        outcome_file.check(command.own.outcome)
     if command.own.installer == "uv":
         raise UsageError("--installer uv: this version installs with pip only")
     catalog = _load_catalog(command.own.fallbacks)
@@ -262,12 +263,12 @@ def _online(command: CommandLine, prefix: str | None) -> Online:
 
 def _report(outcome: Outcome, job: Job) -> None:
     """Tell what came of an install. Raises the error that ends a failed one."""
-    from pipfallback import report
+    from pipfallback import outcome_file, report
     from pipfallback.choice import policy_of
 
     own = job.command.own
     if own.outcome:
-        _write_json(own.outcome, report.outcome_json(outcome))
+        outcome_file.write(own.outcome, report.outcome_json(outcome))
     for request in outcome.requests if own.explain else ():
         for line in report.considered_lines(request):
             _tell(line)
@@ -277,20 +278,6 @@ def _report(outcome: Outcome, job: Job) -> None:
         raise error
     for line in report.summary(outcome):
         job.tell(line)
-
-
-def _check_writable(name: str) -> None:
-    """Refuse a file that cannot be written before anything is changed."""
-    folder = Path(name).absolute().parent
-    if not folder.is_dir() or Path(name).is_dir() or not os.access(folder, os.W_OK):
-        raise UsageError(f"--outcome {name}: no file can be written there")
-
-
-def _write_json(name: str, document: object) -> None:
-    try:
-        Path(name).write_text(json.dumps(document) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"--outcome {name}: {error.strerror}") from None
 
 
 def _ask(command: str, words: Sequence[str]) -> int:

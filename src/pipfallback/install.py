@@ -9,9 +9,9 @@ from pipfallback import pins, transaction
 from pipfallback.attempts import Success, Tried, Workplace, try_candidate
 from pipfallback.building import try_building
 from pipfallback.builds import Candidate
-from pipfallback.choice import asked_candidate, choose, in_order, policy_of, without_asked
+from pipfallback.choice import policy_of
 from pipfallback.compatibility import Decision
-from pipfallback.environment import Environment, Torch
+from pipfallback.environment import Environment
 from pipfallback.installed import Installed
 from pipfallback.layout import cross_options, layout_of
 from pipfallback.looking_inside import Inside
@@ -40,13 +40,15 @@ from pipfallback.primary import (
     words_of_primary,
     words_of_rest,
 )
+from pipfallback.prospects import Prospects, in_words
 from pipfallback.requests import host_of
 from pipfallback.sources import Listing
-from pipfallback.sources import candidates as candidates_of
 from pipfallback.verify import Verdict
 
 # Where the user's own wheel was not even tried, it is the first candidate (and may be refused, with its reasons).
 _ASKED_MAY_DO = frozenset({"not-replaced", Cause.UNSUPPORTED_WHEEL.value})
+
+_ENDED = {"fetch": "not to be had", "inspect": "refused"}  # before anything was done that could be undone
 
 
 def install(job: Job) -> Outcome:
@@ -109,7 +111,7 @@ class _Story:
         allowed = job.command.own.allow_torch_change or "torch" in named
         self._unasked = () if allowed else tuple(name for name in pins.TORCH_FAMILY if name not in named)
         self._done: dict[str, RequestOutcome] = {}
-        self._listed: dict[tuple[str, Torch | None], Listing] = {}
+        self._prospects = Prospects(job.online, job.command)
 
     def run(self) -> Outcome:
         """The primary, then a fallback for each request that it left without a working package."""
@@ -259,7 +261,7 @@ class _Story:
         request = managed.request
         decisions = self._decisions(managed)
         accepted = [decision for decision in decisions if decision.accepted]
-        self._job.tell(_considered(managed, decisions, accepted))
+        self._job.tell(in_words(managed, decisions, accepted))
         attempts: list[Attempt] = []
         if self._failed[request.text].cause == "not-replaced":
             success = self._try_in_turn(managed, accepted[:1], attempts)
@@ -312,25 +314,12 @@ class _Story:
         return True
 
     def _listing(self, managed: Managed) -> Listing:
-        """The builds of its sources, asked once for each torch that they could be for."""
-        environment = self._place.environment
-        key = (managed.request.text, environment.torch)
-        if key not in self._listed:
-            asking = self._job.online.asking(environment, managed.request)
-            self._listed[key] = candidates_of(managed.package, asking)
-        return self._listed[key]
+        return self._prospects.listing(managed, self._place.environment)
 
     def _decisions(self, managed: Managed) -> list[Decision]:
-        """On the builds of the catalog, and on the wheel that was asked for unless that is what failed."""
-        candidates = without_asked(self._listing(managed).candidates, managed.request)
-        asked = asked_candidate(managed.request)
-        if asked is not None and self._failed[managed.request.text].cause in _ASKED_MAY_DO:
-            candidates.insert(0, asked)
-        request, package, command = managed.request, managed.package, self._job.command
-        decisions = choose(candidates, request, package, self._place.environment, command)
-        imports = package.imports_for(request.version)
-        peeked = self._place.inside.judge_afar(decisions, policy_of(request, package, command), imports)
-        return in_order(peeked, request, command)
+        """On its builds, and on the wheel that was asked for unless that is what failed."""
+        with_asked = self._failed[managed.request.text].cause in _ASKED_MAY_DO
+        return self._prospects.decisions(managed, self._place, with_asked=with_asked)
 
     def _try_in_turn(self, managed: Managed, accepted: Sequence[Decision], attempts: list[Attempt]) -> Success | None:
         command, dead_hosts, counted = self._job.command, set[str](), 0
@@ -346,7 +335,7 @@ class _Story:
             attempts.append(tried.attempt)
             if tried.success is not None:
                 return tried.success
-            self._job.tell(f"{'not to be had' if tried.fetch else 'undone'}: {tried.attempt.error}")
+            self._job.tell(f"{_ENDED.get(tried.attempt.stage, 'undone')}: {tried.attempt.error}")
             if tried.attempt.unreachable:
                 dead_hosts.add(host)
             # A name that a pattern invented costs a request, not an attempt.
@@ -439,14 +428,6 @@ def _now(installed: Installed, verdict: Verdict | None, sha256: str | None = Non
     return InstalledNow(
         name=installed.name, version=installed.version, url=str(url) if url else None, sha256=sha256, verified=verified
     )
-
-
-def _considered(managed: Managed, decisions: Sequence[Decision], accepted: Sequence[Decision]) -> str:
-    sources = len({decision.candidate.source for decision in decisions} - {None})
-    builds = "1 build" if len(decisions) == 1 else f"{len(decisions)} builds"
-    origin = "1 source" if sources == 1 else f"{sources} sources"
-    fit = "fits" if len(accepted) == 1 else "fit"
-    return f"{managed.package.name}: {builds} from {origin} considered, {len(accepted)} {fit}"
 
 
 def _from(candidate: Candidate) -> str:

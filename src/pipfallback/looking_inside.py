@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from pipfallback.builds import Candidate, with_metadata
+from pipfallback.builds import Candidate, Metadata, with_metadata
 from pipfallback.compatibility import Decision, Policy, decide, judge, judge_with_file
 from pipfallback.environment import Environment, Installation
 from pipfallback.file_facts import Findings
@@ -17,7 +18,7 @@ from pipfallback.inspection.kept_peek import from_bytes, to_bytes
 from pipfallback.inspection.looking_up import look_up
 from pipfallback.inspection.peek import Peek, peek
 from pipfallback.inspection.provided import Provided, provided_by
-from pipfallback.inspection.wheel import InvalidWheelError, contradiction
+from pipfallback.inspection.wheel import InvalidWheelError, contradiction, parse_metadata
 from pipfallback.net.cache import JsonStore
 from pipfallback.net.client import Client
 from pipfallback.net.content import wrong_start
@@ -26,7 +27,9 @@ from pipfallback.net.remote_file import RemoteFile, open_remote
 from pipfallback.requests import without_credentials
 from pipfallback.rules.gpu_code import enough_for
 from pipfallback.rules.values import Mismatch
+from pipfallback.sources import MetadataFile
 from pipfallback.sources.gathering import Gathering
+from pipfallback.sources.metadata import fetch_metadata
 
 _MOST = 10  # peeks of one command, and the seconds that they may take in all (DESIGN 5)
 _SECONDS = 5.0
@@ -77,11 +80,41 @@ class Inside:
         found = answers[0] if answers else None
         return (found, self._findings(found)) if isinstance(found, Peek) else found
 
-    def judge_afar(self, decisions: Sequence[Decision], policy: Policy, imports: Sequence[str] = ()) -> list[Decision]:
-        """The decisions, those near the top that are accepted with a doubt judged by parts of their files.
+    def judge_afar(
+        self,
+        decisions: Sequence[Decision],
+        policy: Policy,
+        imports: Sequence[str] = (),
+        *,
+        metadata_of: Callable[[Candidate], MetadataFile | None] = lambda _: None,
+    ) -> list[Decision]:
+        """The decisions, those near the top judged by their METADATA, and by parts of their files where in doubt.
 
-        The order is as it was. What cannot be read is left as it was judged.
+        ``metadata_of``: where an index offers the METADATA of a candidate alone (PEP 658). The order is as it was. What
+        cannot be read is left as it was judged.
         """
+        return self._judged_by_parts(self._judged_by_metadata(decisions, policy, metadata_of), policy, imports)
+
+    def _judged_by_metadata(
+        self,
+        decisions: Sequence[Decision],
+        policy: Policy,
+        metadata_of: Callable[[Candidate], MetadataFile | None],
+    ) -> list[Decision]:
+        judged = list(decisions)
+        if self._client is None:
+            return judged
+        accepted = [place for place, decision in enumerate(decisions) if decision.accepted][:_MOST]
+        files = {place: file for place in accepted if (file := metadata_of(decisions[place].candidate))}
+        gathering = Gathering([_listed_metadata(file, self._client) for file in files.values()], seconds=_SECONDS)
+        for place, answer in zip(files, gathering.wait(), strict=True):
+            candidate = judged[place].candidate
+            for metadata in answer.entries:
+                known = replace(candidate, build=with_metadata(candidate.build, metadata))
+                judged[place] = judge(known, self._environment, policy)
+        return judged
+
+    def _judged_by_parts(self, decisions: Sequence[Decision], policy: Policy, imports: Sequence[str]) -> list[Decision]:
         doubtful = [
             place
             for place, decision in enumerate(decisions)
@@ -138,6 +171,13 @@ class Inside:
             if self._kept is not None and key:
                 self._kept.put(key, to_bytes(found).decode())
         yield found
+
+
+def _listed_metadata(file: MetadataFile, client: Client) -> Iterator[Metadata]:
+    content = fetch_metadata(file, client)
+    if isinstance(content, bytes):
+        with contextlib.suppress(InvalidWheelError):  # the wheel's own counts then
+            yield parse_metadata(content)
 
 
 def _refused(decision: Decision, why: str) -> Decision:

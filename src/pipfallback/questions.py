@@ -82,7 +82,9 @@ def plan(
     policy = policy_of(request, package, command)
     if inside is not None:
         imports = package.imports_for(request.version) if package is not None else ()
-        decisions = in_order(inside.judge_afar(decisions, policy, imports), request, command)
+        metadata_of = listing.metadata_of if listing is not None else lambda _: None
+        peeked = inside.judge_afar(decisions, policy, imports, metadata_of=metadata_of)
+        decisions = in_order(peeked, request, command)
     return Plan(
         request=request,
         managed=package is not None,
