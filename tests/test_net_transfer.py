@@ -29,6 +29,7 @@ from pipfallback.net.transfer import Haste
 
 NAME = "flash_attn-2.8.3-py3-none-any.whl"
 PATH = f"/v/{NAME}"
+ONE = Haste(connections=1)  # however slow this machine is
 AT_ONCE = Haste(connections=4, size=1 << 20, after=0.0, left=0.0)
 
 
@@ -98,7 +99,7 @@ def test_a_large_file_comes_over_several_connections(
 def test_a_fast_server_is_asked_over_one_connection(
     client: Client, downloads: Path, server: Server, wheel: Path
 ) -> None:
-    had(Downloader(downloads, client=client).fetch(server.url_of(wheel), NAME), wheel)
+    had(Downloader(downloads, client=client, haste=ONE).fetch(server.url_of(wheel), NAME), wheel)
     assert len(server.requests) == 1
 
 
@@ -154,7 +155,7 @@ def test_what_came_before_a_break_is_not_fetched_again(
     place: int, client: Client, downloads: Path, server: Server, wheel: Path
 ) -> None:
     server.answer(PATH, Answer(cut_at=place), Answer())
-    had(Downloader(downloads, client=client).fetch(server.url_of(wheel), NAME), wheel)
+    had(Downloader(downloads, client=client, haste=ONE).fetch(server.url_of(wheel), NAME), wheel)
     first = max(0, place - 64)
     assert ranged(server) == [f"bytes={first}-"]
     assert sum(request.sent for request in server.requests) == wheel.stat().st_size + place - first
@@ -164,7 +165,7 @@ def test_breaks_without_end_are_survived_as_long_as_something_comes(
     client: Client, downloads: Path, server: Server, wheel: Path
 ) -> None:
     server.answer(PATH, Answer(cut_at=2 << 20))
-    had(Downloader(downloads, client=client).fetch(server.url_of(wheel), NAME), wheel)
+    had(Downloader(downloads, client=client, haste=ONE).fetch(server.url_of(wheel), NAME), wheel)
     assert len(server.requests) > 10
 
 
@@ -173,7 +174,7 @@ def test_another_version_after_a_break_is_fetched_anew(
 ) -> None:
     newer = make_wheel(server.folder / "newer", size_mb=25)
     server.answer(PATH, Answer(cut_at=9_000_000), Answer(body=newer.read_bytes()))
-    had(Downloader(downloads, client=client).fetch(server.url_of(wheel), NAME), newer)
+    had(Downloader(downloads, client=client, haste=ONE).fetch(server.url_of(wheel), NAME), newer)
 
 
 def test_a_hash_that_does_not_match_parts_is_looked_at_once_more_in_one_piece(
@@ -182,7 +183,7 @@ def test_a_hash_that_does_not_match_parts_is_looked_at_once_more_in_one_piece(
     wrong = bytearray(wheel.read_bytes()[9_000_000 - 64 :])
     wrong[1000] ^= 1
     server.answer(PATH, Answer(cut_at=9_000_000), Answer(part=bytes(wrong)), Answer())
-    had(Downloader(downloads, client=client).fetch(server.url_of(wheel), NAME, sha256(wheel)), wheel)
+    had(Downloader(downloads, client=client, haste=ONE).fetch(server.url_of(wheel), NAME, sha256(wheel)), wheel)
     assert [request.range for request in server.requests] == [None, "bytes=8999936-", None]
 
 
@@ -226,7 +227,7 @@ def test_a_killed_run_is_gone_on_with(client: Client, downloads: Path, tmp_path:
     ]
     assert subprocess.run(words, check=False).returncode == -signal.SIGKILL
     seen, before = Seen(), len(server.requests)
-    loader = Downloader(downloads, client=client, cache=Cache(tmp_path / "cache"), progress=seen)
+    loader = Downloader(downloads, client=client, cache=Cache(tmp_path / "cache"), progress=seen, haste=ONE)
     had(loader.fetch(server.url_of(wheel), NAME), wheel)
     assert len(server.requests) == before + 1
     assert server.requests[-1].sent < 0.25 * size
@@ -261,7 +262,7 @@ def test_two_runs_do_not_share_a_partial_file(
     folder = cache.partials / name_of(server.url_of(wheel))
     folder.mkdir(parents=True)
     with FileLock(folder / "lock"):
-        had(Downloader(downloads, client=client, cache=cache).fetch(server.url_of(wheel), NAME), wheel)
+        had(Downloader(downloads, client=client, cache=cache, haste=ONE).fetch(server.url_of(wheel), NAME), wheel)
         assert [path.name for path in folder.iterdir()] == ["lock"]
     assert [path.name for path in downloads.iterdir()] == [NAME]
 
@@ -269,7 +270,7 @@ def test_two_runs_do_not_share_a_partial_file(
 def test_a_wheel_of_a_known_hash_is_fetched_once(
     client: Client, downloads: Path, cache: Cache, server: Server, wheel: Path
 ) -> None:
-    loader = Downloader(downloads, client=client, cache=cache)
+    loader = Downloader(downloads, client=client, cache=cache, haste=ONE)
     had(loader.fetch(server.url_of(wheel), NAME), wheel)
     had(loader.fetch("http://127.0.0.1:1/elsewhere.whl", "b.whl", sha256(wheel).upper()), wheel)
     assert len(server.requests) == 1
@@ -278,7 +279,7 @@ def test_a_wheel_of_a_known_hash_is_fetched_once(
 def test_a_wheel_that_changed_in_the_cache_is_fetched_again(
     client: Client, downloads: Path, cache: Cache, server: Server, wheel: Path
 ) -> None:
-    loader = Downloader(downloads, client=client, cache=cache)
+    loader = Downloader(downloads, client=client, cache=cache, haste=ONE)
     had(loader.fetch(server.url_of(wheel), NAME), wheel)
     (cache.partials.parent / "wheels" / sha256(wheel)).write_bytes(b"rotten")
     had(loader.fetch(server.url_of(wheel), "b.whl", sha256(wheel)), wheel)
@@ -288,7 +289,7 @@ def test_a_wheel_that_changed_in_the_cache_is_fetched_again(
 def test_a_wrong_hash_is_no_matter_of_trying_again_and_leaves_nothing(
     client: Client, downloads: Path, cache: Cache, server: Server, wheel: Path
 ) -> None:
-    result = Downloader(downloads, client=client, cache=cache).fetch(server.url_of(wheel), NAME, "0" * 64)
+    result = Downloader(downloads, client=client, cache=cache, haste=ONE).fetch(server.url_of(wheel), NAME, "0" * 64)
     assert isinstance(result, FetchFailure)
     assert result.cause == "hash-mismatch"
     assert "attack" in (result.hint or "")
@@ -302,7 +303,7 @@ def test_a_cache_that_cannot_be_written_does_not_matter(
 ) -> None:
     (tmp_path / "file").write_bytes(b"")
     cache = Cache(tmp_path / "file" / "cache")
-    had(Downloader(downloads, client=client, cache=cache).fetch(server.url_of(wheel), NAME), wheel)
+    had(Downloader(downloads, client=client, cache=cache, haste=ONE).fetch(server.url_of(wheel), NAME), wheel)
 
 
 def test_a_disk_that_fills_up_on_the_way_is_told(downloads: Path, server: Server, wheel: Path) -> None:

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -385,4 +384,3 @@ def test_the_journal_is_lines_of_json(site: Site) -> None:
     entries = [json.loads(line) for line in site.journal.read_text().splitlines()]
     assert [entry["op"] for entry in entries] == ["folder", "created", "kept"]
     assert entries[0]["names"] == ["a.pth", "pkg", "tool.py"]
-    assert threading.active_count() == 1
