@@ -203,13 +203,15 @@ from pathlib import Path
 from pipfallback.net.cache import Cache
 from pipfallback.net.download import Downloader
 from pipfallback.net.progress import Silent
+from pipfallback.net.transfer import Haste
 class Killer(Silent):
     there = 0
     def advanced(self, count):
         self.there += count
         if self.there > float(sys.argv[4]):
             os.kill(os.getpid(), 9)
-Downloader(Path(sys.argv[1]), cache=Cache(Path(sys.argv[2])), progress=Killer()).fetch(sys.argv[3], "a.whl")
+loader = Downloader(Path(sys.argv[1]), cache=Cache(Path(sys.argv[2])), progress=Killer(), haste=Haste(connections=1))
+loader.fetch(sys.argv[3], "a.whl")
 """
 
 
