@@ -460,3 +460,13 @@ def test_looking_changes_nothing(tmp_path: Path, environ: dict[str, str]) -> Non
     for words in (["env"], ["plan", "--fallbacks", file, "sample-attn"], ["explain", FITS]):
         run_pipfallback([*words, *MACHINE], env=environ, cwd=home)
     assert list(home.rglob("*")) == []
+
+
+@pytest.mark.parametrize("content", [None, b"PK not a zip"])
+def test_explain_says_that_a_file_cannot_be_read(content: bytes | None, tmp_path: Path) -> None:
+    wheel = tmp_path / "nosuch-1.0-py3-none-any.whl"
+    if content is not None:
+        wheel.write_bytes(content)
+    done = run_pipfallback(["explain", "--json", wheel])
+    assert done.code == 1
+    assert "error" in document(done)["decisions"][0]

@@ -27,8 +27,8 @@ LAYERS: tuple[tuple[frozenset[str], ...], ...] = tuple(
             "catalog catalog_files catalog_hints catalog_matrix catalog_reader catalog_tables toml_document toml_lines",
         ),
         ("compatibility rules ranking nearest",),
-        ("choice",),
         ("net",),  # the one adapter that the others may use
+        ("choice",),
         (
             "sources",
             "inspection",

@@ -362,3 +362,20 @@ def test_pieces_are_shared_out_without_gap_or_overlap() -> None:
     assert pieces.complete
     assert pieces.done == [(0, 64 << 20)]
     assert pieces.prefix == 64 << 20
+
+
+def test_what_cannot_be_gone_on_with_is_begun_anew_only_as_often_as_the_user_allows(
+    client: Client, downloads: Path, server: Server, wheel: Path
+) -> None:
+    """However much came before it broke: without parts the next try begins at the first byte."""
+    half = wheel.stat().st_size // 2
+    server.answer(PATH, Answer(ranges=False, etag=False, cut_at=half))
+    result = Downloader(downloads, client=client, haste=ONE).fetch(server.url_of(wheel), NAME)
+    assert isinstance(result, FetchFailure)
+    assert result.cause == "truncated"
+    assert len(server.requests) == 1 + client.settings.retries
+
+
+def test_a_full_cache_folder_is_no_reason_to_fail(client: Client, downloads: Path, server: Server, wheel: Path) -> None:
+    cache = Cache(Path("/dev/full/nowhere"))
+    had(Downloader(downloads, client=client, cache=cache, haste=ONE).fetch(server.url_of(wheel), NAME), wheel)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from urllib.parse import parse_qs, urlsplit
 
@@ -12,6 +13,7 @@ from pipfallback.builds import Build, Candidate, UnreadableFilenameError, read_b
 from pipfallback.catalog import Package
 from pipfallback.compatibility import Decision, Mismatch, Policy, judge, judge_all
 from pipfallback.environment import Environment
+from pipfallback.net.local import local_path
 from pipfallback.ranking import Wish, rank
 from pipfallback.requests import Request, without_credentials
 from pipfallback.trust import Trust
@@ -73,8 +75,14 @@ def asked_candidate(request: Request) -> Candidate | None:
 
 def without_asked(candidates: Iterable[Candidate], request: Request) -> list[Candidate]:
     """The candidates that are at another place than the wheel that the user named."""
-    asked = without_credentials(request.location or "")
-    return [each for each in candidates if without_credentials(each.location) != asked]
+    asked = _place(request.location or "")
+    return [each for each in candidates if _place(each.location) != asked]
+
+
+def _place(location: str) -> str:
+    """A URL without credentials; of a file on disk its path, however it was named."""
+    path = local_path(location) if location else None
+    return without_credentials(location) if path is None else os.path.realpath(path)
 
 
 def tag_mismatches(build: Build, environment: Environment) -> Sequence[Mismatch]:

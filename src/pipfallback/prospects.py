@@ -48,6 +48,8 @@ class Prospects:
 
 def in_words(managed: Managed, decisions: Sequence[Decision], accepted: Sequence[Decision]) -> str:
     """How many builds were considered for a request, and how many of them fit."""
+    if not decisions:
+        return f"{managed.package.name}: its {len(managed.package.sources)} sources list no build"
     sources = len({decision.candidate.source for decision in decisions} - {None})
     builds = "1 build" if len(decisions) == 1 else f"{len(decisions)} builds"
     origin = "1 source" if sources == 1 else f"{sources} sources"

@@ -135,8 +135,9 @@ def _looked_into(
     """With what the file tells, and judged by that."""
     location = candidate.location
     try:
-        if "://" not in location and not Path(location).exists():  # only a name
-            return plain
+        if "://" not in location and not Path(location).exists():
+            only_a_name = Path(location).name == location
+            return plain if only_a_name else Explanation(argument=plain.argument, error="there is no such file")
         if "://" not in location or location.startswith("file:"):
             path = local_path(location) or Path(location)
             known: Metadata | None = read_metadata(path)
@@ -148,7 +149,9 @@ def _looked_into(
             if not isinstance(afar, tuple):
                 return replace(plain, unread=getattr(afar, "message", str(afar)))
             known, found = afar[0].metadata, afar[1]
-    except (InvalidWheelError, OSError) as error:
+    except InvalidWheelError as error:
+        return Explanation(argument=plain.argument, error=f"pip would not install it: {error}")
+    except OSError as error:
         return replace(plain, unread=str(error))
     if known is not None:
         candidate = replace(candidate, build=with_metadata(candidate.build, known))

@@ -224,7 +224,7 @@ def nothing_fits(
     said = (*hints, *(note.hint for note in notes if note.hint))
     if not decisions:
         return NothingFitsError(
-            f"{name}: no build is known",
+            f"{name}: none of its sources lists a build" if notes else f"{name}: no build is known",
             details=tuple(_notes_in_words(notes)),
             hints=said or ("name one in a fallbacks.toml (docs/fallbacks-toml.md)",),
         )

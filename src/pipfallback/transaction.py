@@ -269,7 +269,7 @@ def _finish(folder: Path, header: Mapping[str, Any], lock: FileLock, tell: Tell)
         lock.release()
         return
     transaction = Transaction(folder, header=header, roots=(), lock=lock, tell=tell)
-    changed = (folder / "journal").exists() and (folder / "journal").stat().st_size > 0
+    changed = _holds_changes(folder / "journal")
     # Not the folder itself: pip moves a site-packages that holds nothing but the one package as a whole.
     if header["existed"] and not Path(header["site"]).parent.exists():
         tell(f"an interrupted run had changed {header['prefix']}, which is gone")
@@ -278,6 +278,12 @@ def _finish(folder: Path, header: Mapping[str, Any], lock: FileLock, tell: Tell)
         if changed:
             tell(f"an interrupted run had changed {header['prefix']}; it is as it was before that run")
     transaction.close()
+
+
+def _holds_changes(journal: Path) -> bool:
+    """Whether a journal says more than where attempts began."""
+    lines = journal.read_bytes().splitlines() if journal.exists() else []
+    return any(b'"mark"' not in line for line in lines)
 
 
 def _drop(closed: Path, stash: Path, scratch: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from pipfallback.builds import Metadata
@@ -19,7 +18,6 @@ _PER_OBJECT = 1 << 19  # vllm's largest need 0.2 MB (measured, docs/inspection.m
 _STEP = 1 << 16
 _SMALL = 1 << 17  # an object of so few packed bytes is read whole, with its GPU code
 _MOST_OBJECTS = 24  # bitsandbytes has 13; beyond, the rest stays unknown
-_AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +65,8 @@ def _objects(source: Bounded, entries: Sequence[Entry]) -> list[SharedObject]:
     # Extension modules with the most to say come first: those with GPU code are large.
     wanted = sorted(wanted, key=lambda entry: -entry.packed)
     near, far = wanted[:_MOST_OBJECTS], wanted[_MOST_OBJECTS:]
-    with ThreadPoolExecutor(max_workers=_AT_ONCE) as threads:
-        found = [one for one in threads.map(lambda entry: _object(source, entry), near) if one is not None]
+    # One after another: several wheels are looked into at once, and a program waits for the threads of a pool at its end.
+    found = [one for entry in near if (one := _object(source, entry)) is not None]
     left_out = [*far, *(entry for entry in objects_among(entries) if entry not in wanted)]
     return found + [SharedObject(name=entry.name, machine="", known=False) for entry in left_out]
 

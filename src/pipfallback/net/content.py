@@ -59,6 +59,6 @@ def wrong_hash(actual: str, wanted: str | None) -> FetchFailure | None:
         return None
     return FetchFailure(
         cause="hash-mismatch",
-        message=f"sha256 is {actual}, not {wanted}: the file was changed, or somebody put another in its place",
+        message=f"sha256 is {actual}, not {wanted}: the file was changed, or this is an attack",
         hint="this may be an attack: ask the publisher before you accept the new hash",
     )

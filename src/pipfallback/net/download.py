@@ -77,11 +77,17 @@ class Downloader:
         if sha256 is not None and self._cache is not None and self._cache.wheels.take(sha256, into):
             return Fetched(path=into, sha256=sha256.lower(), size=into.stat().st_size)
         kept = self._cache.partials if self._cache is not None else None
+        result = self._fetched(location, into, sha256, kept)
+        if isinstance(result, FetchFailure) and result.cause == "no-space" and kept is not None:
+            return self._fetched(location, into, sha256, None)  # a full cache is no reason to fail
+        return result
+
+    def _fetched(self, location: str, into: Path, sha256: str | None, kept: Path | None) -> Fetched | FetchFailure:
         try:
             with claimed(kept, self._folder, without_credentials(location)) as partial:
                 return self._download(location, into, sha256, partial)
         except OSError as error:
-            return FetchFailure(cause="no-space", message=f"cannot write {filename}: {error.strerror}")
+            return FetchFailure(cause="no-space", message=f"cannot write {into.name}: {error.strerror}")
 
     def _download(self, url: str, into: Path, sha256: str | None, partial: Partial) -> Fetched | FetchFailure:
         transfer = Transfer(self._client, url, into.name, partial=partial, progress=self._progress, haste=self._haste)

@@ -14,7 +14,6 @@ from pipfallback.net.cache_files import name_of, prune, used_now, write_whole
 from pipfallback.net.pages import Page
 
 _MOST = 64 << 20  # bytes in all
-_FRESH = 600.0  # seconds, where the server does not say; what PyPI says
 _LONGEST = 86400.0  # seconds: no server's word holds for longer
 
 
@@ -109,6 +108,6 @@ def _lifetime(headers: Mapping[str, str]) -> float:
         return 0.0
     age = directives.get("max-age", "")
     if not age.isdecimal():
-        return _FRESH
+        return 0.0  # asked again, mostly answered by "unchanged": a wheel that has just come must be seen
     already = headers.get("age", "")
     return min(_LONGEST, float(age)) - (float(already) if already.isdecimal() else 0.0)

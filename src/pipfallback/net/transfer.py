@@ -111,6 +111,7 @@ class Transfer:
         headers = ranges.asked_for(first, None, state.validator)
         with self._client.open(self._url, headers, allowed=frozenset({416})) as reply:
             if reply.status == 200:  # it has changed, or parts are not to be had
+                self._whole_only = ranges.validator(reply.response.headers) == state.validator
                 self._partial.forget()
                 return self._receive(reply, Pieces(self._size(reply)), 0)
             if ranges.size_of(reply.response.headers, first) != state.size:
@@ -155,6 +156,7 @@ class Transfer:
         if span is None:
             return
         can_share = known and not self._whole_only and work.validator is not None and _takes_parts(reply)
+        work.resumable = can_share
         try:
             self._pull(reply, work, span, overlap, hurry=can_share)
             if not known:
@@ -198,7 +200,8 @@ class Transfer:
             work.came += count
             if work.came > _MUCH:
                 work.came = 0
-                self._tries.progressed()
+                if work.resumable:  # else the next try begins at the first byte, and could do so for ever
+                    self._tries.progressed()
             save = work.unsaved > max(_MUCH, work.pieces.size // 200)
             if save:
                 self._save(work)
@@ -278,6 +281,7 @@ class _Work:
         self.seams: list[tuple[int, bytes]] = []
         self.untrue = False
         self.checked = bool(pieces.done)
+        self.resumable = False
         self.unsaved = self.came = 0
 
     def raise_what_failed(self, host: str) -> None:

@@ -40,6 +40,9 @@ def candidates(source: Source, index: int, name: str, ask: Asking) -> Iterator[E
 
 def _files_of_first(source: Source, roots: Sequence[Filled], name: str, ask: Asking) -> Iterator[ListedFile | Note]:
     """Of the first root that has the project; what is told of several that lack it is told of the last."""
+    if ask.offline and not all(root.url.startswith("file:") for root in roots):
+        yield Note(source=source.name, text="no index is asked", cause="offline", hint="leave out --no-index")
+        return
     for root in roots:
         found = list(_files(source, root, name, ask))
         if root is roots[-1] or not _lacks(found):
