@@ -14,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib.wheels import cut, damage_member, html_page, make_wheel
+from pipfallback.inspection.findings import read_facts
 from pipfallback.inspection.read_at import Bounded, LocalFile, TooMuchError
+from pipfallback.inspection.wheel import InvalidWheelError
 from pipfallback.inspection.zip_entries import BadZipError, Entry, open_member, read_entries
 
 TEXT = bytes(range(256)) * 3000
@@ -216,3 +218,12 @@ def test_a_damaged_zip_ends_in_an_answer_or_a_refusal(places: list[tuple[int, in
 def test_a_damaged_member_of_a_wheel_is_no_matter_to_the_directory(tmp_path: Path) -> None:
     wheel = damage_member(make_wheel(tmp_path), "flash_attn-2.8.3.dist-info/METADATA")
     assert entry_of(wheel, "flash_attn-2.8.3.dist-info/METADATA").size > 0
+
+
+def test_a_member_that_bears_another_name_where_it_lies_is_told_as_pip_would_fail_over_it(tmp_path: Path) -> None:
+    wheel = make_wheel(tmp_path, "demo", "1.0", files={"demo/__init__.py": "x = 1\n"})
+    content = bytearray(wheel.read_bytes())
+    content[32:34] = b"??"
+    wheel.write_bytes(content)
+    with pytest.raises(InvalidWheelError, match="has another name where it lies"):
+        read_facts(wheel)

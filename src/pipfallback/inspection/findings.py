@@ -10,7 +10,7 @@ from pipfallback.inspection.objects import Enough, objects_among, read_objects
 from pipfallback.inspection.provided import Provided
 from pipfallback.inspection.read_at import LocalFile
 from pipfallback.inspection.wheel import InvalidWheelError
-from pipfallback.inspection.zip_entries import BadZipError, read_entries
+from pipfallback.inspection.zip_entries import BadZipError, check_headers, read_entries
 
 
 def everything(found: GpuCode) -> bool:  # noqa: ARG001  (it is an Enough, and never satisfied)
@@ -32,7 +32,9 @@ def read_facts(path: Path, *, gpu_code: Enough | None = None) -> FileFacts:
     """What the shared objects of the wheel at ``path`` are; ``gpu_code`` as for ``inspect``. Raises InvalidWheelError."""
     try:
         with LocalFile(path) as source:
-            return facts_of(read_objects(source, objects_among(read_entries(source)), gpu_code))
+            entries = read_entries(source)
+            check_headers(source, entries)
+            return facts_of(read_objects(source, objects_among(entries), gpu_code))
     except BadZipError as error:
         raise InvalidWheelError(f"the zip is damaged: {error}") from None
     except OSError as error:

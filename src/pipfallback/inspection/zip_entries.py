@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 import threading
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pipfallback.inspection.read_at import Excerpt, ReadAt
@@ -139,6 +139,20 @@ def open_member(source: ReadAt, entry: Entry, *, step: int = 1 << 18) -> ReadAt:
     if entry.size > entry.packed * _HIGHEST_RATIO + 1024:
         raise BadZipError(f"{entry.name} claims to be larger than it can be")
     return Inflated(packed, entry.size, first=header[start - entry.offset :], step=step)
+
+
+def check_headers(source: ReadAt, entries: Iterable[Entry]) -> None:
+    """That each member is where the directory says, under the same name: else pip ends with a traceback.
+
+    Raises BadZipError; OSError where the source fails. The contents are pip's to check.
+    """
+    for entry in entries:
+        if entry.flags & _ENCRYPTED or entry.method not in {_STORED, _DEFLATED}:
+            continue  # pip knows other methods than we do
+        open_member(source, entry, step=0)
+        name = entry.name.encode("utf-8", "surrogateescape")
+        if source.read(entry.offset + _LOCAL.size, len(name)) != name:
+            raise BadZipError(f"{entry.name} has another name where it lies")
 
 
 class Inflated:
