@@ -8,7 +8,7 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-from lib.program import run_pipfallback
+from lib.program import Completed, run_pipfallback
 from lib.scene import NAME, Scene
 from lib.server import NO_RANGES, Answer, fail
 from lib.trees import changes, tree
@@ -59,6 +59,13 @@ def sources(folder: Path, *, backend: str = BACKEND) -> Path:
     return path
 
 
+def with_index(scene: Scene) -> Completed:
+    """As ``scene.install("flash-attn")``, where indexes may be asked (no ``--no-index``): pip's own knows nothing."""
+    words: list[str | Path] = ["install", "--fallbacks", scene.folder / "builds.toml", "--retries", "0"]
+    words += ["--outcome", scene.folder / "outcome.json", "--index-url", f"{scene.server.url}/nothing/", "flash-attn"]
+    return run_pipfallback(words, python=scene.python, env=scene.environ)
+
+
 def test_a_page_of_links_is_listed_and_its_hash_is_held(scene: Scene) -> None:
     works = scene.wheel("+cu126torch2.7")
     catalog(scene, source_of("links", f"{scene.server.url}/links/"))
@@ -71,12 +78,19 @@ def test_a_page_of_links_is_listed_and_its_hash_is_held(scene: Scene) -> None:
 def test_an_index_is_listed_with_its_hashes(scene: Scene) -> None:
     works = scene.wheel("+cu126torch2.7")
     catalog(scene, source_of("index", f"{scene.server.url}/simple/"))
-    words: list[str | Path] = ["install", "--fallbacks", scene.folder / "builds.toml", "--retries", "0"]
-    words += ["--outcome", scene.folder / "outcome.json", "--index-url", f"{scene.server.url}/nothing/", "flash-attn"]
-    done = run_pipfallback(words, python=scene.python, env=scene.environ)
+    done = with_index(scene)
     assert done.code == 0, done.said
     assert scene.label() == "+cu126torch2.7"
     assert scene.outcome()["decisions"][0]["sha256"] == sha256(works)
+
+
+def test_without_an_index_no_index_is_asked_and_that_is_said(scene: Scene) -> None:
+    scene.wheel("+cu126torch2.7")
+    catalog(scene, source_of("index", f"{scene.server.url}/simple/"))
+    done = scene.install("flash-attn")
+    assert done.code == 1
+    assert "Publisher: no index is asked" in done.stderr
+    assert scene.server.requests_of("/simple/flash-attn/") == []
 
 
 def test_a_source_that_fails_is_named_and_does_not_stop_the_others(scene: Scene) -> None:
@@ -182,7 +196,7 @@ def test_metadata_that_the_index_offers_alone_refuses_a_build_without_fetching_i
     scene.server.answer("/pep658/flash-attn/", Answer(body=links.encode(), headers={"Content-Type": "text/html"}))
     scene.server.answer("/v/" + other.name, NO_RANGES)
     catalog(scene, source_of("index", f"{scene.server.url}/pep658/"))
-    done = scene.install("flash-attn")
+    done = with_index(scene)
     assert done.code == 0, done.said
     assert scene.label() == "+cu126torch2.7"
     (refused,) = [each for each in scene.outcome()["decisions"] if each["filename"] == other.name]
