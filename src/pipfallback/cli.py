@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from pipfallback.catalog import Catalog
     from pipfallback.catalog_files import Layer
     from pipfallback.environment import Environment, Installation
-    from pipfallback.looking_inside import Inside
     from pipfallback.online import Online
     from pipfallback.outcome import Outcome
     from pipfallback.pip import Pip
@@ -318,18 +317,11 @@ def _explain(question: Question, catalog: Catalog, asked: Asked) -> int:
 
     environment = asked.environment
     with _online(question.command, None) as online:
-        ask, inside = online.asking(environment), _inside(online, asked, question)
+        ask, inside = online.asking(environment), online.inside(environment, asked.installation)
         answers = [explain(each, catalog, environment, ask=ask, inside=inside) for each in question.arguments]
     document = report.decisions_json(report.explanation_json(answer) for answer in answers)
     _show(question.json, document, lambda tables: [tables.explanation_table(each, environment) for each in answers])
     return EXIT_FAILED if any(answer.error for answer in answers) else 0
-
-
-def _inside(online: Online, asked: Asked, question: Question) -> Inside:
-    """What looks into files; remote ones only for this machine."""
-    torch = asked.environment.origins.get("torch")
-    peeking = question.command.own.peek and asked.installation is not None and torch != "planned"
-    return online.inside(asked.environment, asked.installation, peeking=peeking)
 
 
 def _plan(question: Question, catalog: Catalog, asked: Asked) -> int:
@@ -339,7 +331,7 @@ def _plan(question: Question, catalog: Catalog, asked: Asked) -> int:
     judged, _ = question.divided(catalog.packages)
     environment, command = asked.environment, question.command
     with _online(command, None) as online:
-        ask, inside = online.asking(environment), _inside(online, asked, question)
+        ask, inside = online.asking(environment), online.inside(environment, asked.installation)
         plans = [plan(each, catalog, environment, command, ask=ask, inside=inside) for each in judged]
     document = report.decisions_json(report.decision_json(each) for plan in plans for each in plan.decisions)
     empty = [each for each in plans if not any(decision.accepted for decision in each.decisions)]

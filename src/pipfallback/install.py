@@ -92,8 +92,7 @@ def install(job: Job) -> Outcome:
 def _inside(job: Job, environment: Environment) -> Inside:
     """What looks into files. Of another platform, or with a torch still to come, it is not known what is there to find."""
     here = None if cross_options(job.command) else job.installation
-    peeking = job.command.own.peek and here is not None and environment.origins.get("torch") != "planned"
-    return job.online.inside(environment, here, peeking=peeking)
+    return job.online.inside(environment, here)
 
 
 class _Story:

@@ -35,6 +35,7 @@ class Online:
         self._settings = network_settings(command, config, environ)
         self._environ = environ
         self._allow_build = command.own.allow_build
+        self._peek = command.own.peek
         self._progress = progress
         self.cache = Cache(self._settings.cache_dir) if self._settings.cache_dir is not None else None
         self.client = Client(
@@ -68,8 +69,9 @@ class Online:
             environ=self._environ,
         )
 
-    def inside(self, environment: Environment, installation: Installation | None, *, peeking: bool) -> Inside:
-        """What looks into files, remote ones too where ``peeking``; see ``Inside``."""
+    def inside(self, environment: Environment, installation: Installation | None) -> Inside:
+        """What looks into files; see ``Inside``. Remote ones only for this machine and the torch that is there."""
+        peeking = self._peek and installation is not None and environment.origins.get("torch") != "planned"
         kept = None if self.cache is None else self.cache.facts
         return Inside(environment, installation, client=self.client if peeking else None, kept=kept)
 
