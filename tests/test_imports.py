@@ -17,29 +17,31 @@ SOURCE = Path(__file__).parent.parent / "src" / "pipfallback"
 LAYERS: tuple[tuple[frozenset[str], ...], ...] = tuple(
     tuple(frozenset(group.split()) for group in layer)
     for layer in (
-        ("_gpu_probe", "_pip_shim", "_probe", "_undo_log", "_verify"),
+        ("_gpu_probe", "_pip_elsewhere", "_pip_shim", "_probe", "_undo_log", "_uv_shim", "_verify"),
         ("errors", "version", "trust", "state"),
         ("processes",),
         ("builds evidence file_facts labels mangled metadata_labels publishers releases wheel_names",),
-        ("arguments pip_config pip_options requests",),
+        ("arguments asks pip_config pip_options project_files requests requirement_files rewording",),
         (
-            "environment environment_json declared machine json_fields tags target toolkits torch_files installed",
+            "environment environment_json declared machine markers json_fields tags target toolkits torch_files installed",
             "catalog catalog_files catalog_hints catalog_matrix catalog_reader catalog_tables toml_document toml_lines",
         ),
         ("compatibility rules ranking nearest",),
+        ("locked",),
         ("net",),  # the one adapter that the others may use
         ("choice",),
         (
             "sources",
             "inspection",
-            "pip pip_failures build_failures pins layout looking planned",
+            "pip pip_failures build_failures pins layout looking planned installer uv uv_changes uv_failures uv_options uv_output",
             "verify import_failures",
             "remembered",
         ),
         ("transaction restoring", "outcome", "online looking_inside"),
-        ("attempts building primary prospects",),
-        ("install", "questions", "checks"),
-        ("report tables", "outcome_file", "asking", "manual"),
+        ("attempts building fetching install_report primary prospects story turns",),
+        ("install", "collecting", "questions", "checks"),
+        ("report tables", "outcome_file", "asking", "manual completion"),
+        ("locking", "dockerfile"),
         ("terminal",),
         ("commands",),
         ("cli",),
@@ -48,7 +50,7 @@ LAYERS: tuple[tuple[frozenset[str], ...], ...] = tuple(
 )
 
 # They run in the target interpreter, which has nothing of ours and may be Python 3.8.
-STAND_ALONE = {"_gpu_probe", "_pip_shim", "_probe", "_undo_log", "_verify"}
+STAND_ALONE = {"_gpu_probe", "_pip_elsewhere", "_pip_shim", "_probe", "_undo_log", "_uv_shim", "_verify"}
 
 # They compute, and touch neither disk nor network nor process.
 PURE = {
@@ -71,7 +73,17 @@ IMPURE = {"httpx", "io", "os", "shutil", "socket", "subprocess", "tempfile", "ur
 LAZY = {"elftools", "httpx", "rich", "truststore", "pipfallback.net.transport", "pipfallback.toml_document"}
 LAZY_AT_START = LAZY | {"pipfallback", "platformdirs"}
 PRINTING = {"cli", "terminal"}
-START = {"cli", "terminal", "commands.install", "commands.passing", "commands.starting"}
+START = {
+    "asks",
+    "cli",
+    "terminal",
+    "commands.collect",
+    "commands.install",
+    "commands.choosing",
+    "commands.passing",
+    "commands.plain",
+    "commands.starting",
+}
 
 
 def module_name(path: Path) -> str:

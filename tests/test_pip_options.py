@@ -5,15 +5,18 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from filelock import FileLock
 
-from lib.venvs import cache_folder, fetch_pip, isolated_environ
+from lib import venvs
+from lib.venvs import cache_folder, fetch_pip, isolated_environ, make_venv
 from pipfallback import pip_options
 
 PIPS = ("20.3.4", "21.3.1", "22.3.1", "23.2.1", "24.0", "24.3.1", "25.0.1", "25.3", "26.0", "26.3")
@@ -95,3 +98,29 @@ def test_nothing_of_this_machine_is_asked(tmp_path_factory: pytest.TempPathFacto
     command = [sys.executable, "-W", "ignore", "-c", _DUMP, str(fetch_pip("26.3"))]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environ)
     assert [Option(frozenset(one), *rest) for one, *rest in json.loads(done.stdout)] == list(options_of("26.3"))
+
+
+@pytest.mark.slow
+def test_the_newest_pip_has_no_option_that_the_tables_lack(tmp_path: Path) -> None:
+    """What is on the package index today, so that the tables do not go stale unseen."""
+    options = ["--quiet", "--no-deps", "--only-binary=:all:", "--no-cache-dir", "--dest", str(tmp_path)]
+    command = [sys.executable, "-m", "pip", "download", *options, "pip"]
+    subprocess.run(command, check=True, env=venvs._OWN_ENVIRON)
+    (wheel,) = tmp_path.glob("pip-*.whl")
+    command = [sys.executable, "-I", "-W", "ignore", "-c", _DUMP, str(wheel)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    for spellings, takes_value, _ in json.loads(done.stdout):
+        assert set(spellings) <= (pip_options.TAKES_VALUE if takes_value else pip_options.FLAGS)
+
+
+@pytest.mark.parametrize("pip", PIPS)
+def test_every_option_that_install_help_shows_is_in_the_tables(pip: str, tmp_path: Path) -> None:
+    """What a person reads, and with it whether a value is shown."""
+    python = make_venv(tmp_path / "venv", pip=pip)
+    command = [str(python), "-W", "ignore", "-m", "pip", "install", "--help"]
+    environ = isolated_environ(tmp_path, COLUMNS="300")
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environ)
+    shown = re.findall(r"^  (-[-\w]+(?:, -[-\w]+)*)( <[^>]+>)?(?=  |$)", done.stdout, re.MULTILINE)
+    assert len(shown) > 40
+    for spellings, value in shown:
+        assert set(spellings.split(", ")) <= (pip_options.TAKES_VALUE if value else pip_options.FLAGS), spellings

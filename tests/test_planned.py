@@ -16,6 +16,7 @@ from lib.trees import changes, tree
 from lib.venvs import isolated_environ, make_venv, native_tag
 from lib.wheels import make_wheel
 from pipfallback.arguments import parse
+from pipfallback.asks import read_asks
 from pipfallback.environment import Torch, probe
 from pipfallback.planned import Foresight, foresee
 
@@ -37,7 +38,7 @@ def index(server: Server) -> Server:
 def foreseen(python: Path, index: Server, *words: str, without: tuple[str, ...] = ()) -> Foresight:
     environment, installation = probe(python)
     command = parse(["install", "--index-url", f"{index.url}/simple/", "--no-cache-dir", *words], {})
-    return foresee(command, environment=environment, installation=installation, without=without)
+    return foresee(read_asks(command), environment=environment, installation=installation, without=without)
 
 
 @pytest.mark.parametrize("pip", ["22.3.1", "25.0.1", "26.3", None])

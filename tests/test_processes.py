@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipfallback.processes import capture, run_visibly
+from pipfallback.processes import capture, run_visibly, run_watched
 
 
 def python(code: str) -> list[str]:
@@ -140,3 +141,60 @@ def test_a_daemon_that_a_captured_process_leaves_does_not_hold_it_up() -> None:
     done = capture(["sh", "-c", "sleep 5 & echo done"], timeout=60)
     assert (done.exit_code, done.stdout) == (0, "done\n")
     assert done.seconds < 4
+
+
+def test_a_watched_process_is_shown_and_kept(capfd: pytest.CaptureFixture[str]) -> None:
+    code = "import sys; print('out'); print('first\\nsecond', file=sys.stderr); sys.exit(5)"
+    done = run_watched(python(code), show=lambda data: data.replace(b"first\n", b""))
+    assert (done.exit_code, done.stderr) == (5, "first\nsecond\n")
+    assert capfd.readouterr() == ("out\n", "second\n")
+
+
+def test_a_watched_process_may_say_much(capfd: pytest.CaptureFixture[str]) -> None:
+    done = run_watched(python("import sys; sys.stderr.write('e' * 300_000)"), show=lambda data: data)
+    assert (len(done.stderr), len(capfd.readouterr().err)) == (300_000, 300_000)
+
+
+def test_a_daemon_that_a_watched_process_leaves_does_not_hold_it_up() -> None:
+    done = run_watched(["sh", "-c", "echo done >&2; sleep 8 &"], show=lambda _data: b"")
+    assert (done.exit_code, done.stderr) == (0, "done\n")
+    assert done.seconds < 6
+
+
+# Runs a child with run_watched whose standard error is to be a terminal of a known size.
+_WATCHER = """\
+import sys
+from pipfallback import processes
+child = "import os; os.write(2, b'%d %d %d\\\\n' % (os.isatty(2), *os.get_terminal_size(2)))"
+processes.run_watched([sys.executable, "-I", "-c", child], show=lambda data: data)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such terminals")
+def test_on_a_terminal_a_watched_process_has_one_of_the_same_size() -> None:
+    import fcntl
+    import termios
+
+    ours, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 77, 0, 0))
+    subprocess.run([sys.executable, "-c", _WATCHER], stderr=theirs, check=True, timeout=60)
+    os.close(theirs)
+    assert os.read(ours, 100) == b"1 77 33\r\n"
+    os.close(ours)
+
+
+def test_a_watched_process_is_waited_for_after_ctrl_c() -> None:
+    program = _PARENT.replace(
+        'run_visibly([sys.executable, "-I", "-c", sys.argv[1]])',
+        "run_watched([sys.executable, '-I', '-c', sys.argv[1]], show=bytes)",
+    )
+    child = _CHILD.format(then="time.sleep(0.5); say('child is done'); sys.exit()")
+    with subprocess.Popen(
+        [sys.executable, "-c", program, child], stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        os.killpg(process.pid, signal.SIGINT)
+        said, _ = process.communicate(timeout=60)
+    assert "run_watched" in program
+    assert said == "child got SIGINT\nchild is done\nraised KeyboardInterrupt\n"

@@ -66,7 +66,7 @@ def test_name_and_url_with_extras_and_marker() -> None:
     "text",
     [
         "git+https://github.com/Dao-AILab/flash-attention@v2.8.3",
-        "git+https://github.com/Dao-AILab/flash-attention.git#subdirectory=csrc&egg=x",
+        "git+https://github.com/Dao-AILab/flash-attention.git#subdirectory=csrc",
         "git+ssh://git@github.com/Dao-AILab/flash-attention.git",
         "git+file:///src/flash-attention",
         "https://host/main.zip",
@@ -76,6 +76,12 @@ def test_a_url_that_is_no_wheel_is_located_and_left_to_pip(text: str) -> None:
     request = read_request(text)
     assert (request.location, request.name, request.version, request.is_wheel) == (text, None, None, False)
     assert read_request(f"flash-attn @ {text}").name == "flash-attn"
+
+
+@pytest.mark.parametrize("egg", ["Flash_Attn", "flash-attn[cuda]", "flash-attn&subdirectory=csrc"])
+def test_the_egg_of_a_url_is_its_name(egg: str) -> None:
+    request = read_request(f"git+https://github.com/Dao-AILab/flash-attention.git#egg={egg}")
+    assert (request.name, request.is_source) == ("flash-attn", True)
 
 
 @pytest.mark.parametrize("path", [WHEEL, f"./{WHEEL}", f"wheels/../{WHEEL}", f"./dir with space/{WHEEL}"])

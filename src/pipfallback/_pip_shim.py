@@ -3,16 +3,20 @@
 Standard library only, Python 3.8 and newer. Called as ``python _pip_shim.py CONFIG [pip's words]``. pip keeps the user's
 own terminal and streams; nothing of its internals is imported by name. CONFIG is a JSON file:
 
-    {"channel": FILE, "parent": PID, "pip": PATH or null, "undo": {"journal": F, "stash": D, "roots": [...], "alive": F} or null}
+    {"channel": FILE, "parent": PID, "pip": PATH or null, "undo": {"journal": F, "stash": D, "roots": [...], "alive": F} or null,
+     "meeting": {"names": [...], "met": FILE, "answer": FILE} or null}
 
 ``pip``: a folder or wheel that holds a pip to use where the interpreter has none. The channel gets one JSON line for
-each record that pip logs as a warning or worse, with the chain of exceptions that led to it.
+each record that pip logs as a warning or worse, with the chain of exceptions that led to it. ``meeting``: where pip is
+about to install one of these packages, their names are written to ``met``, and pip waits for ``answer``, an object as
+"undo", before it goes on.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import time
 
 # Our own folder holds modules called like pip's (pip.py); only the standard library and site-packages may be found.
 # With PYTHONSAFEPATH it is not there, and the first entry is another.
@@ -21,6 +25,7 @@ if os.path.realpath(sys.path[0]) == os.path.dirname(os.path.realpath(__file__)):
 
 import json
 import logging
+import re
 import runpy
 from collections import deque
 from importlib.machinery import ModuleSpec, PathFinder
@@ -56,6 +61,11 @@ _LINES = 1000
 # How a record of ours begins that tells how much of a download is missing (pip_failures.py reads it).
 _CUT_SHORT = "pipfallback: cut short: "
 
+# What pip says before it changes anything, and where (pip 20.3 to 26.3), at level INFO. That logger is not lowered: pip
+# asks it whether a progress bar is to be shown.
+_INSTALLS = "pip._internal.req"
+_INSTALLING = "Installing collected packages: "
+
 # It comes with pip's way to the network, after the standard library's.
 _NETWORK = "pip._internal.network.download"
 
@@ -87,6 +97,41 @@ class Channel(logging.Handler):
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (logging.Handler names it)
         """Keep quiet: the terminal is pip's."""
+
+
+class Meeting:
+    """Stops pip before it installs one of the packages ``names``, until pipfallback is ready to keep what changes."""
+
+    def __init__(self, names: List[str], met: str, answer: str) -> None:
+        self.names = names
+        self.met = met
+        self.answer = answer
+
+    def listen(self, logger: logging.Logger) -> None:
+        """Hear what a logger is told, whether or not it passes it on."""
+        info = logger.info
+
+        def hearing(msg: object, *args: object, **more: Any) -> None:
+            info(msg, *args, **more)
+            if str(msg).startswith(_INSTALLING):
+                self.meet((str(msg) % args)[len(_INSTALLING) :].split(", "))
+
+        logger.info = hearing  # type: ignore[method-assign]
+
+    def meet(self, installing: List[str]) -> None:
+        """Where one of the names is among what is about to be installed, ask, wait, and watch the changes from here."""
+        found = [name for name in installing if re.sub("[-_.]+", "-", name).lower() in self.names]
+        if not found:
+            return
+        with open(self.met + "~", "w", encoding="utf-8") as file:
+            json.dump(found, file)
+        os.replace(self.met + "~", self.met)
+        while not os.path.exists(self.answer):
+            time.sleep(0.01)
+        with open(self.answer, encoding="utf-8") as file:
+            undo = json.load(file)
+        hold(undo["alive"])
+        watch_changes(undo)
 
 
 def _logged_error(record: logging.LogRecord) -> Optional[BaseException]:
@@ -148,9 +193,10 @@ class PipFinder:
     the others, as everything else.
     """
 
-    def __init__(self, folder: Optional[str], channel: Channel) -> None:
+    def __init__(self, folder: Optional[str], channel: Channel, meeting: Optional[Meeting]) -> None:
         self.folder = folder
         self.channel = channel
+        self.meeting = meeting
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> Optional[ModuleSpec]:  # noqa: ARG002  (the protocol)
         """Lower a logger when its module comes: made any earlier it would lack the class that pip gives its loggers."""
@@ -158,6 +204,8 @@ class PipFinder:
             logger = logging.getLogger(fullname)
             logger.setLevel(logging.DEBUG)
             logger.addFilter(Gate(self.channel))  # type: ignore[arg-type, unused-ignore]  # anything with filter() does
+        if fullname == _INSTALLS and self.meeting is not None:
+            self.meeting.listen(logging.getLogger(fullname))
         if fullname == _NETWORK:
             watch_downloads(self.channel)
         if fullname == "pip" and self.folder is not None:
@@ -231,10 +279,12 @@ def main() -> None:
     die_with_parent(config["parent"])
     channel = Channel(config["channel"])
     logging.getLogger("pip").addHandler(channel)
-    sys.meta_path.insert(0, PipFinder(config["pip"], channel))
+    meeting = Meeting(**config["meeting"]) if config["meeting"] else None
+    sys.meta_path.insert(0, PipFinder(config["pip"], channel, meeting))
     if config["undo"]:
         watch_changes(config["undo"])
     runpy.run_module("pip", run_name="__main__", alter_sys=True)
 
 
-main()
+if __name__ == "__main__":  # _uv_shim.py shares hold and die_with_parent
+    main()

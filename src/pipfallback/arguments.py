@@ -6,11 +6,12 @@ Nothing is validated that is pip's to validate: what this module does not know g
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 from pipfallback import pip_options
 from pipfallback.errors import UsageError
+from pipfallback.pip_config import PipConfig
 from pipfallback.trust import Trust
 
 ItemKind: TypeAlias = Literal["command", "option", "requirement", "end"]
@@ -52,9 +53,10 @@ class OwnOptions:
     peek: bool = True
     gpu: str | None = None
     driver_cuda: str | None = None
+    lock: str | None = None
     outcome: str | None = None
     explain: bool = False
-    installer: Literal["pip", "uv"] = "pip"
+    installer: Literal["pip", "uv"] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +134,7 @@ _OWN_VALUES: dict[str, tuple[str, Callable[[str], Any], str]] = {
     "--max-attempts": ("max_attempts", _positive, "a whole number from 1"),
     "--gpu": ("gpu", str, "compute capabilities such as 8.9,9.0"),
     "--driver-cuda": ("driver_cuda", str, "a CUDA version such as 12.8"),
+    "--lock": ("lock", str, "a lock file"),
     "--outcome": ("outcome", str, "a file"),
     "--installer": ("installer", _installer, "pip or uv"),
 }
@@ -180,17 +183,27 @@ def parse(words: Sequence[str], environ: Mapping[str, str]) -> CommandLine:
 
 # pip's options that this program looks at, as pip names their variables: PIP_ and the long name.
 _PIP_VALUES = ("--target", "--prefix", "--root", "--platform", "--python-version", "--abi", "--implementation")
+_PIP_LISTS = frozenset({"--platform", "--abi"})
 _PIP_FLAGS = ("--user", "--dry-run", "--no-deps", "--pre", "--require-hashes")
 
 
 def _of_pip(environ: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     """What PIP_* variables say of them; of a list the parts are separated by white space (pip's documentation)."""
     said = {name: environ.get("PIP_" + name[2:].replace("-", "_").upper(), "").strip() for name in _PIP_VALUES}
-    values = {
-        name: tuple(text.split()) if name in {"--platform", "--abi"} else (text,) for name, text in said.items() if text
-    }
+    values = {name: tuple(text.split()) if name in _PIP_LISTS else (text,) for name, text in said.items() if text}
     flags = {name: environ.get("PIP_" + name[2:].replace("-", "_").upper(), "").lower() for name in _PIP_FLAGS}
     return values | {name: () for name, text in flags.items() if text in _TRUE}
+
+
+def under_settings(command: CommandLine, config: PipConfig) -> CommandLine:
+    """The command with what pip's settings say, its configuration files included."""
+    said = {
+        name: config.getlist(name) if name in _PIP_LISTS else (str(config.get(name)).strip(),)
+        for name in _PIP_VALUES
+        if config.get(name)
+    }
+    flags: dict[str, tuple[str, ...]] = {name: () for name in _PIP_FLAGS if config.flag(name)}
+    return replace(command, variables=said | flags)
 
 
 def own_option_names(field_name: str) -> tuple[str, ...]:
@@ -250,7 +263,7 @@ def _read(where: str, read: Callable[[str], Any], text: str, wanted: str) -> Any
 
 def _long(word: str, rest: Iterator[str]) -> Item:
     option, equals, attached = word.partition("=")
-    full = _unabbreviated(option)
+    full = pip_options.unabbreviated(option)
     name = pip_options.canonical(full)
     if equals:
         return Item(kind="option", words=(word,), name=name, value=attached)
@@ -260,20 +273,6 @@ def _long(word: str, rest: Iterator[str]) -> Item:
     if value is None:
         return Item(kind="option", words=(word,), name=name)  # pip says what is missing
     return Item(kind="option", words=(word, value), name=name, value=value)
-
-
-def _unabbreviated(option: str) -> str:
-    """The full name of a long option; optparse accepts any unique beginning of one."""
-    known = pip_options.TAKES_VALUE | pip_options.FLAGS
-    if option in known:
-        return option
-    matches = sorted(name for name in known if name.startswith(option))
-    if len({pip_options.canonical(name) for name in matches}) == 1:
-        return matches[0]
-    # Where several match, an older pip may have only one of them (its name is the shorter); the others refuse it.
-    if matches and pip_options.TAKES_VALUE.issuperset(matches):
-        return min(matches, key=len)
-    return option
 
 
 def _cluster(word: str, rest: Iterator[str]) -> Iterator[Item]:

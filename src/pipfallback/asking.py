@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 from pipfallback.arguments import CommandLine, parse
+from pipfallback.asks import read_asks
 from pipfallback.declared import declare, describe
 from pipfallback.environment import Environment, Installation, probe
 from pipfallback.errors import EnvironmentDescriptionError, UsageError
@@ -18,7 +20,7 @@ from pipfallback.requests import read_request
 from pipfallback.target import find_target
 
 # The options that describe another machine (DESIGN 7), with what they take.
-_DESCRIBING = {
+DESCRIBING = {
     "torch": "2.7.1",
     "cuda": "12.6",
     "cxx11-abi": "true|false",
@@ -78,7 +80,37 @@ class Question:
         return tuple(text for text in self.arguments if text not in pips), pips
 
 
-class _Parser(argparse.ArgumentParser):
+# How often an argument may be given, as argparse says it -> how usage shows it.
+_ARGUMENT_FORMS = {None: "{}", "+": "{}...", "*": "[{}...]"}
+
+
+class _Look(argparse.HelpFormatter):
+    """As the manual: 80 columns at most, the text in a column of its own, headings with a capital."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=27, width=min(80, shutil.get_terminal_size().columns))
+
+    def start_section(self, heading: str | None) -> None:
+        """See the base class."""
+        super().start_section(heading and heading[0].upper() + heading[1:])
+
+    def add_usage(self, usage: str | None, actions: Any, groups: Any, prefix: str | None = None) -> None:
+        """One line: what the options are stands below."""
+        arguments = [_ARGUMENT_FORMS[each.nargs].format(each.metavar) for each in actions if not each.option_strings]
+        super().add_usage(usage or " ".join([self._prog, "[options]", *arguments]), (), groups, prefix or "Usage: ")
+
+    def add_arguments(self, actions: Any) -> None:
+        """Only those of which something is said."""
+        super().add_arguments([each for each in actions if each.option_strings or each.help])
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser of options whose complaints are errors of ours."""
+
+    def __init__(self, *, prog: str, description: str, allow_abbrev: bool) -> None:
+        super().__init__(prog=prog, description=description, allow_abbrev=allow_abbrev, formatter_class=_Look)
+        self.add_argument("--no-color", action="store_true", help="no colours")  # terminal.py looks for it
+
     def error(self, message: str) -> NoReturn:
         """Tell a mistake as every other error is told."""
         raise UsageError(message, hints=(f"{self.prog} --help",))
@@ -96,7 +128,7 @@ def read(command: str, words: Sequence[str], environ: Mapping[str, str]) -> Ques
         own += ["--no-peek"] if said.no_peek else []
     own += [word for file in said.fallbacks for word in ("--fallbacks", file)]
     own += ["--verify-timeout", said.verify_timeout] if command == "verify" and said.verify_timeout else []
-    values = ((name, getattr(said, name.replace("-", "_"), None)) for name in _DESCRIBING)
+    values = ((name, getattr(said, name.replace("-", "_"), None)) for name in DESCRIBING)
     described = {name: value for name, value in values if value is not None}
     return Question(
         command=parse([command, *own], environ),
@@ -163,7 +195,8 @@ def _planned(
     _, others = question.divided(managed)
     if not others:
         return environment
-    seen = foresee(parse(["install", *question.pips, *others], {}), environment=environment, installation=installation)
+    asks = read_asks(parse(["install", *question.pips, *others], {}))
+    seen = foresee(asks, environment=environment, installation=installation)
     if tell is not None and (line := seen.in_words()):
         tell(line)
     return seen.environment
@@ -180,7 +213,7 @@ def _pips_words(said: argparse.Namespace) -> Iterator[str]:
 
 
 def _parser(command: str) -> argparse.ArgumentParser:
-    parser = _Parser(prog=f"pipfallback {command}", description=_ABOUT[command], allow_abbrev=False)
+    parser = Parser(prog=f"pipfallback {command}", description=_ABOUT[command], allow_abbrev=False)
     argument = _ARGUMENTS[command]
     if argument is not None:
         parser.add_argument("arguments", nargs="*" if command == "verify" else "+", metavar=argument)
@@ -205,7 +238,7 @@ def _add_choice(parser: argparse.ArgumentParser, command: str) -> None:
     about.add_argument(
         "--environment", metavar="FILE", help="as `pipfallback env --json` prints it; fields may be left out"
     )
-    for name, example in _DESCRIBING.items():
+    for name, example in DESCRIBING.items():
         about.add_argument(f"--{name}", metavar=example)
     if command == "plan":
         where = parser.add_argument_group("where pip looks for the other requirements, which may bring torch")

@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from pipfallback import pins
-from pipfallback.arguments import REQUIREMENT_OPTIONS, CommandLine, Item
-from pipfallback.builds import Candidate, Metadata, with_metadata
+from pipfallback import install_report, pins
+from pipfallback.arguments import REQUIREMENT_OPTIONS, Item
+from pipfallback.asks import Asks
+from pipfallback.builds import Candidate, Metadata
 from pipfallback.catalog import Package
 from pipfallback.compatibility import Policy
 from pipfallback.environment import Environment
 from pipfallback.errors import PipfallbackError
-from pipfallback.inspection.wheel import InvalidWheelError, contradiction, parse_metadata, read_metadata
+from pipfallback.fetching import AttemptFailed, attempt_of, fetch, look_into
+from pipfallback.inspection.wheel import InvalidWheelError, parse_metadata
 from pipfallback.installed import Installed, installed_in, write_direct_url
+from pipfallback.installer import Installer
 from pipfallback.layout import Layout
 from pipfallback.looking_inside import Inside
 from pipfallback.net.download import Downloader, Fetched
 from pipfallback.net.failures import FetchFailure
-from pipfallback.outcome import Attempt, Stage
-from pipfallback.pip import Pip, PipRun
+from pipfallback.outcome import Attempt
+from pipfallback.pip import PipRun
 from pipfallback.remembered import Memory
 from pipfallback.requests import Request, without_credentials
+from pipfallback.rewording import Wording, replacing, reworded, without_any
 from pipfallback.transaction import Transaction
 from pipfallback.verify import Trial, Verdict, verify
 
@@ -41,30 +44,11 @@ _NOT_FOR_ONE = frozenset({
 _NOT_FOR_REST = frozenset({"--upgrade", "--upgrade-strategy", "--force-reinstall", "--ignore-installed"})
 
 
-class _AttemptFailed(Exception):  # noqa: N818  (it is no error: it ends one attempt)
-    """One stage did not succeed. ``fetch`` and ``pip`` hold what failed there."""
-
-    def __init__(
-        self,
-        stage: Stage,
-        error: str,
-        *,
-        fetch: FetchFailure | None = None,
-        pip: PipRun | None = None,
-        about: frozenset[str] = frozenset(),
-    ) -> None:
-        super().__init__(error)
-        self.stage: Stage = stage
-        self.fetch = fetch
-        self.pip = pip
-        self.about = about
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workplace:
     """What every attempt of one command needs."""
 
-    pip: Pip
+    pip: Installer
     environment: Environment
     layout: Layout
     transaction: Transaction
@@ -109,9 +93,10 @@ class Workplace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Success:
-    """What an attempt left installed. ``verdict`` is None where verification was not wanted."""
+    """What an attempt left installed, and where from. ``verdict`` is None where verification was not wanted."""
 
     installed: Installed
+    location: str
     sha256: str | None
     verdict: Verdict | None
 
@@ -136,7 +121,7 @@ def try_candidate(
     request: Request,
     package: Package,
     policy: Policy,
-    command: CommandLine,
+    asks: Asks,
     settled: Mapping[str, str],
     dropped: frozenset[str],
     reuse: bool,
@@ -144,8 +129,8 @@ def try_candidate(
 ) -> Tried:
     """Install one candidate in place of ``request`` and verify it; undo it where any stage fails.
 
-    ``settled``: other requirements of the command (text -> pinned form) that already have their build in place;
-    ``dropped``: requirements to leave out, since they wait for theirs; ``reuse``: where this very file is installed
+    ``settled``: other packages (name -> pinned requirement) that already have their build in place; ``dropped``: names
+    to leave out, since they wait for theirs; ``reuse``: where this very file is installed
     already, it need not be fetched again.
     """
     started = time.monotonic()
@@ -154,20 +139,21 @@ def try_candidate(
         before = place.installed()
         imports = package.imports_for(candidate.build.version)
         there = _there_already(candidate, before) if reuse else None
-        new = there or _bring(candidate, request, policy, command, imports=imports, place=place)
-        pinned = {**settled, request.text: request.pinned(new.installed.version)}
-        _pip_rest(command, pinned=pinned, dropped=dropped, before=before, metadata=new.metadata, place=place)
-        verdict = _verify(package, new.installed, command.own.verify, command.own.verify_timeout, place)
-    except _AttemptFailed as failed:
+        new = there or _bring(candidate, request, policy, asks, imports=imports, place=place)
+        pinned = {**settled, package.name: request.pinned(new.installed.version)}
+        _pip_rest(asks, pinned=pinned, dropped=dropped, before=before, metadata=new.metadata, place=place)
+        own = asks.command.own
+        verdict = _verify(package, new.installed, own.verify, own.verify_timeout, place)
+    except AttemptFailed as failed:
         place.transaction.undo(point)
         attempt = replace(
-            _attempt(candidate, failed.stage, started, str(failed)),
+            attempt_of(candidate, failed.stage, started, str(failed)),
             unreachable=failed.fetch is not None and failed.fetch.cause in {"unreachable", "timeout"},
         )
         return Tried(attempt=attempt, fetch=failed.fetch, pip=failed.pip, about=failed.about)
     return Tried(
-        attempt=_attempt(candidate, "verify", started, None),
-        success=Success(installed=new.installed, sha256=new.sha256, verdict=verdict),
+        attempt=attempt_of(candidate, "verify", started, None),
+        success=Success(installed=new.installed, location=candidate.location, sha256=new.sha256, verdict=verdict),
     )
 
 
@@ -200,15 +186,15 @@ def _bring(
     candidate: Candidate,
     request: Request,
     policy: Policy,
-    command: CommandLine,
+    asks: Asks,
     *,
     imports: Sequence[str],
     place: Workplace,
 ) -> _InPlace:
     """Fetch the candidate, look into it, install it alone, and note its true origin. ``imports``: what must import."""
-    fetched = _fetch(candidate, place.downloader)
-    metadata = _inspect(candidate, fetched, policy, imports, place.inside)
-    _pip_alone(command, fetched, metadata, place)
+    fetched = fetch(candidate, place.downloader)
+    metadata = look_into(candidate, fetched, policy, imports, place.inside)
+    _pip_alone(asks, fetched, metadata, place)
     installed = _in_place(place, request, candidate)
     if "://" in candidate.location and not candidate.location.startswith("file:"):
         with place.transaction.changing() as log:
@@ -216,63 +202,26 @@ def _bring(
     return _InPlace(installed=installed, sha256=fetched.sha256, metadata=metadata)
 
 
-def _attempt(candidate: Candidate, stage: Stage, started: float, error: str | None) -> Attempt:
-    seconds = round(time.monotonic() - started, 3)
-    return Attempt(
-        location=candidate.location,
-        filename=candidate.build.filename,
-        source=candidate.source,
-        stage=stage,
-        ok=error is None,
-        error=error,
-        seconds=seconds,
-    )
-
-
-def _fetch(candidate: Candidate, downloader: Downloader) -> Fetched:
-    result = downloader.fetch(candidate.location, candidate.build.filename, candidate.sha256)
-    if isinstance(result, FetchFailure):
-        raise _AttemptFailed("fetch", result.message, fetch=result)
-    return result
-
-
-def _inspect(
-    candidate: Candidate, fetched: Fetched, policy: Policy, imports: Sequence[str], inside: Inside
-) -> Metadata:
-    """What the file says of itself; refused where that contradicts its name or this environment."""
-    try:
-        metadata = read_metadata(fetched.path)
-        if (lie := contradiction(candidate.build, metadata)) is not None:
-            raise _AttemptFailed("inspect", lie)
-        known = replace(candidate, build=with_metadata(candidate.build, metadata), sha256=fetched.sha256)
-        decision = inside.judge_file(known, fetched.path, policy, imports)
-    except InvalidWheelError as error:
-        raise _AttemptFailed("inspect", str(error)) from None
-    if not decision.accepted:
-        raise _AttemptFailed("inspect", "; ".join(mismatch.text for mismatch in decision.mismatches))
-    return metadata
-
-
-def _pip_alone(command: CommandLine, fetched: Fetched, metadata: Metadata, place: Workplace) -> None:
+def _pip_alone(asks: Asks, fetched: Fetched, metadata: Metadata, place: Workplace) -> None:
     """Only the candidate, whatever is installed: pip compares metadata versions, so it must be forced."""
     # pip would take a build away from the environment itself to put this one into a --prefix or --root.
     whatever_is_there = "--ignore-installed" if place.layout.separate else "--force-reinstall"
+    report = install_report.words_alone(asks, canonicalize_name(metadata.name), place.scratch)
 
-    def change(item: Item) -> Sequence[str] | None:
+    def options(item: Item) -> Sequence[str] | None:
         if item.kind == "command":
-            return (*item.words, whatever_is_there, "--no-deps")
-        if item.kind in {"requirement", "end"} or item.name in _ABOUT_REQUIREMENTS | _NOT_FOR_ONE:
-            return ()
-        return None
+            return (*item.words, whatever_is_there, "--no-deps", *report)
+        return () if item.kind == "end" or item.name in _ABOUT_REQUIREMENTS | _NOT_FOR_ONE else None
 
     # With --target pip leaves what is there alone, and warns, unless it may upgrade it.
-    replacing = ("--upgrade",) if command.has("--target") else ()
+    upgrade = ("--upgrade",) if asks.command.has("--target") else ()
     link = f"{fetched.path.absolute().as_uri()}#sha256={fetched.sha256}"
-    _run(place, (*command.replaced(change), *replacing, link), metadata)
+    wording = without_any(asks, place.scratch, options=options)
+    _run(place, replace(wording, words=(*wording.words, *upgrade, link)), metadata)
 
 
 def _pip_rest(
-    command: CommandLine,
+    asks: Asks,
     *,
     pinned: Mapping[str, str],
     dropped: frozenset[str],
@@ -281,36 +230,36 @@ def _pip_rest(
     place: Workplace,
 ) -> None:
     """The user's command with the candidate in place: what is missing comes in, what is installed stays."""
-    with_dependencies = not command.has("--no-deps")
+    with_dependencies = not asks.command.has("--no-deps")
     missing = _missing(metadata, place.installed()) if place.layout.separate and with_dependencies else ()
-    others = [item for item in command.wanted if item.value not in {*pinned, *dropped}]
-    if not (others or missing or (with_dependencies and not place.layout.separate)):
+    others = [ask for ask in asks.requirements if ask.request.name not in {*pinned, *dropped}]
+    if not (others or asks.unreadable or missing or (with_dependencies and not place.layout.separate)):
         return
-    named = {name_of(text) for text in (*pinned.values(), *(item.value or "" for item in command.requirements))}
-    fixed = [name for name in before if name not in named]
+    fixed = [name for name in before if name not in {*pinned, *asks.names}]
     extra = (*pins.constraints(before, fixed, place.scratch / "pins.txt"), *missing)
     # pip does not look into a separate folder for what is installed, and would fetch it again.
-    in_place = dict.fromkeys(pinned, ()) if place.layout.separate else {text: (pin,) for text, pin in pinned.items()}
-    _run(place, words_of_rest(command, in_place=in_place, dropped=dropped, extra=extra), metadata)
+    there = {*pinned, *dropped} if place.layout.separate else dropped
+    wanted = {name: pin for name, pin in pinned.items() if name not in there}
+    _run(place, words_of_rest(asks, pinned=wanted, dropped=there, extra=extra, folder=place.scratch), metadata)
     if changes := pins.moved(before, place.installed(), fixed):
-        raise _AttemptFailed("pip", f"pip changed {', '.join(changes)}")
+        raise AttemptFailed("pip", f"pip changed {', '.join(changes)}")
 
 
 def words_of_rest(
-    command: CommandLine, *, in_place: Mapping[str, tuple[str, ...]], dropped: frozenset[str], extra: tuple[str, ...]
-) -> tuple[str, ...]:
-    """The user's command with other words for what is in place, without what is dropped, and with ``extra`` options."""
+    asks: Asks, *, pinned: Mapping[str, str], dropped: Collection[str], extra: Sequence[str], folder: Path
+) -> Wording:
+    """The user's command with other words for what is in place, without what is dropped, and with ``extra`` options.
 
-    def change(item: Item) -> Sequence[str] | None:
+    What is in place and not asked for by name came as a dependency: it is asked for at the end.
+    """
+
+    def options(item: Item) -> Sequence[str] | None:
         if item.kind == "command":
             return (*item.words, *extra)
-        if item.kind == "requirement" and item.value in dropped:
-            return ()
-        if item.kind == "requirement":
-            return in_place.get(item.value or "")
         return () if item.name in _NOT_FOR_REST else None
 
-    return command.replaced(change)
+    unasked = [pin for name, pin in pinned.items() if name not in asks.names]
+    return reworded(asks, replacing(pinned, dropped), folder, options=options, end=unasked)
 
 
 def _missing(metadata: Metadata, installed: Mapping[str, Installed]) -> tuple[str, ...]:
@@ -320,19 +269,11 @@ def _missing(metadata: Metadata, installed: Mapping[str, Installed]) -> tuple[st
     return tuple(str(each) for each in wanted if canonicalize_name(each.name) not in there)
 
 
-def name_of(text: str) -> str:
-    """The name of the distribution that a requirement asks for; of a path or a URL the text itself."""
-    try:
-        return canonicalize_name(Requirement(text).name)
-    except InvalidRequirement:  # a path or a URL: it names nothing that is installed from elsewhere
-        return text
-
-
-def _run(place: Workplace, words: Sequence[str], metadata: Metadata) -> None:
-    run = place.pip.run(words, place.transaction)
+def _run(place: Workplace, wording: Wording, metadata: Metadata) -> None:
+    run = place.pip.run(wording.words, place.transaction, variables=wording.variables)
     if run.failure is not None:
         about = {canonicalize_name(name) for name in (metadata.name, *(each.name for each in metadata.requires))}
-        raise _AttemptFailed("pip", run.failure.in_words, pip=run, about=frozenset(about))
+        raise AttemptFailed("pip", run.failure.in_words, pip=run, about=frozenset(about))
 
 
 def _in_place(place: Workplace, request: Request, candidate: Candidate) -> Installed:
@@ -347,5 +288,5 @@ def _verify(package: Package, installed: Installed, wanted: bool, timeout: float
         return None
     verdict = place.verify(package, installed.version, timeout=timeout)
     if not verdict.acceptable:
-        raise _AttemptFailed("verify", verdict.message or "it does not import")
+        raise AttemptFailed("verify", verdict.message or "it does not import")
     return verdict

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 
 from pipfallback import pins
 from pipfallback.arguments import CommandLine
-from pipfallback.attempts import Success, Tried, Workplace, name_of, words_of_rest
+from pipfallback.asks import Asks
+from pipfallback.attempts import Success, Tried, Workplace, words_of_rest
 from pipfallback.catalog import Package
 from pipfallback.outcome import Attempt
 from pipfallback.pip import PipRun
@@ -23,7 +24,7 @@ def try_building(
     *,
     request: Request,
     package: Package,
-    command: CommandLine,
+    asks: Asks,
     settled: Mapping[str, str],
     dropped: frozenset[str],
     place: Workplace,
@@ -40,9 +41,8 @@ def try_building(
     tell(recipe.announcement)
     if recipe.missing:
         tell(f"most such builds need {', '.join(recipe.missing)}, which have to be installed before")
-    in_place = {**{text: (pin,) for text, pin in settled.items()}, request.text: (wanted,)}
-    run = _run(command, recipe, package.name, in_place=in_place, dropped=dropped, place=place)
-    success, error = (None, run.failure.in_words) if run.failure else _verified(package, command, place)
+    run = _run(asks, recipe, pinned={**settled, package.name: wanted}, dropped=dropped, place=place)
+    success, error = (None, run.failure.in_words) if run.failure else _verified(package, asks.command, place, wanted)
     if success is None:
         place.transaction.undo(point)
     attempt = Attempt(
@@ -57,30 +57,23 @@ def try_building(
     return Tried(attempt=attempt, success=success, pip=run if run.failure else None)
 
 
-def _run(
-    command: CommandLine,
-    recipe: Recipe,
-    name: str,
-    *,
-    in_place: Mapping[str, tuple[str, ...]],
-    dropped: frozenset[str],
-    place: Workplace,
-) -> PipRun:
+def _run(asks: Asks, recipe: Recipe, *, pinned: Mapping[str, str], dropped: frozenset[str], place: Workplace) -> PipRun:
     before = place.installed()
-    named = {name, *(name_of(item.value or "") for item in command.requirements)}
-    fixed = [each for each in before if each not in named]
+    fixed = [each for each in before if each not in {*pinned, *asks.names}]
     extra = (*pins.constraints(before, fixed, place.scratch / "pins.txt"), *recipe.options)
-    words = words_of_rest(command, in_place=in_place, dropped=dropped, extra=extra)
-    return place.pip.run(words, place.transaction, variables=recipe.variables)
+    wording = words_of_rest(asks, pinned=pinned, dropped=dropped, extra=extra, folder=place.scratch)
+    return place.pip.run(wording.words, place.transaction, variables={**wording.variables, **recipe.variables})
 
 
-def _verified(package: Package, command: CommandLine, place: Workplace) -> tuple[Success | None, str | None]:
+def _verified(
+    package: Package, command: CommandLine, place: Workplace, location: str
+) -> tuple[Success | None, str | None]:
     installed = place.installed().get(package.name)
     if installed is None:
         return None, f"pip ended well, but {package.name} is not installed"
     if not command.own.verify:
-        return Success(installed=installed, sha256=None, verdict=None), None
+        return Success(installed=installed, location=location, sha256=None, verdict=None), None
     verdict = place.verify(package, installed.version, timeout=command.own.verify_timeout)
     if not verdict.acceptable:
         return None, verdict.message or "it does not import"
-    return Success(installed=installed, sha256=None, verdict=verdict), None
+    return Success(installed=installed, location=location, sha256=None, verdict=verdict), None

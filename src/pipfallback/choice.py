@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from urllib.parse import parse_qs, urlsplit
 
 from packaging.specifiers import SpecifierSet
 
@@ -31,7 +30,8 @@ def policy_of(request: Request, package: Package | None, command: CommandLine) -
         trust=command.own.trust_level,
         needs=None if package is None else package.needs,
         specifier=specifier or None,
-        hashes=_hashes(request) | (package.named_hashes if package else frozenset()) if hashed else None,
+        # Whoever names hashes wants one of these files; else it is one that the catalog vouches for.
+        hashes=(request.hashes or (package.named_hashes if package else frozenset())) if hashed else None,
     )
 
 
@@ -69,7 +69,7 @@ def asked_candidate(request: Request) -> Candidate | None:
     except UnreadableFilenameError:
         return None
     return Candidate(
-        build=build, location=request.location, sha256=next(iter(sorted(_hashes(request))), None), order=(-1, 0)
+        build=build, location=request.location, sha256=next(iter(sorted(request.hashes)), None), order=(-1, 0)
     )
 
 
@@ -92,9 +92,3 @@ def tag_mismatches(build: Build, environment: Environment) -> Sequence[Mismatch]
     candidate = Candidate(build=build, location=build.filename)
     mismatches = judge(candidate, environment, Policy(trust=Trust.COMMUNITY)).mismatches
     return [mismatch for mismatch in mismatches if mismatch.rule in _TAG_RULES]
-
-
-def _hashes(request: Request) -> frozenset[str]:
-    """The sha256 in the URL's fragment: what the user wrote counts in pip's hash-checking mode."""
-    fragment = parse_qs(urlsplit(request.location or "").fragment)
-    return frozenset(value.lower() for value in fragment.get("sha256", ()))

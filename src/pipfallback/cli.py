@@ -19,10 +19,13 @@ from pipfallback.version import __version__
 # Only the one that is given is imported: start-up is part of the product.
 COMMANDS = {
     "install": "install",
+    "download": "collect",
+    "wheel": "collect",
     "plan": "asked",
     "explain": "asked",
     "env": "asked",
     "verify": "asked",
+    "lock": "lock",
 }
 
 
@@ -89,11 +92,7 @@ def _run(words: list[str]) -> int:
         return 0
     from pipfallback.commands.starting import read_words  # start-up: not for --version and --help
 
-    module = COMMANDS.get(read_words(words).command or "")
-    if module is None:
-        from pipfallback.commands.passing import become_pip  # as above
-
-        become_pip(words)
+    module = COMMANDS.get(read_words(words).command or "", "passing")
     return cast("int", import_module(f"pipfallback.commands.{module}").run(words))
 
 

@@ -17,6 +17,7 @@ from pipfallback.declared import declare
 from pipfallback.environment import Environment, Installation, Python, probe, with_torch
 from pipfallback.installed import installed_in
 from pipfallback.layout import cross_options, layout_of
+from pipfallback.markers import answers_of
 from pipfallback.requests import Request
 from pipfallback.tags import cross_tags, linux_level
 from pipfallback.torch_files import read_torch
@@ -142,27 +143,5 @@ def applies(request: Request, environment: Environment) -> bool:
     """Whether a requirement's marker holds in the environment (PEP 508); pip passes over what it does not."""
     if request.marker is None:
         return True
-    machine = environment.platform.partition("_")[2] if environment.platform.startswith(("linux", "win")) else ""
-    system = next((name for name in _SYSTEMS if environment.platform.startswith(name)), "")
-    sys_platform, platform_system, os_name = _SYSTEMS.get(system, ("", "", ""))
-    python = environment.python
-    known = {
-        "python_version": ".".join(python.version.split(".")[:2]),
-        "python_full_version": python.version,
-        "implementation_name": python.implementation,
-        "implementation_version": python.version,
-        "platform_machine": machine,
-        "sys_platform": sys_platform,
-        "platform_system": platform_system,
-        "os_name": os_name,
-        "extra": "",
-    }
-    return request.marker.evaluate(known)
-
-
-# Platform tag's beginning -> sys.platform, platform.system(), os.name (PEP 508, environment markers).
-_SYSTEMS = {
-    "linux": ("linux", "Linux", "posix"),
-    "macosx": ("darwin", "Darwin", "posix"),
-    "win": ("win32", "Windows", "nt"),
-}
+    known = {name: answer for name, answer in answers_of(environment).items() if answer}
+    return request.marker.evaluate({**known, "extra": ""})

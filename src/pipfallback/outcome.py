@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pipfallback.compatibility import Decision
 from pipfallback.environment import Environment
@@ -13,7 +13,7 @@ from pipfallback.sources.reading import Note
 
 Stage = Literal["fetch", "inspect", "pip", "verify"]
 Status = Literal["primary", "fallback", "failed"]
-Ending = Literal["ok", "pip", "nothing-fits", "nothing-works", "no-fallback", "fallback-refused"]
+Ending = Literal["ok", "pip", "nothing-fits", "nothing-works", "no-fallback", "fallback-refused", "locked"]
 Verified = Literal["works", "imports", "inconclusive", "skipped"]
 
 
@@ -87,7 +87,8 @@ class Outcome:
 
     ``ending``: "ok"; "pip": pip failed in a way that no other build cures, and its words stand; "nothing-fits" and
     "nothing-works": the last request tells; "no-fallback": another build was not to be tried; "fallback-refused": one
-    works, and ``--fail-on-fallback`` does not want it.
+    works, and ``--fail-on-fallback`` does not want it; "locked": a lock names the very file, and it does not work.
+    ``report``: pip's installation report, where the command wants one.
     """
 
     status: Status
@@ -96,6 +97,7 @@ class Outcome:
     environment: Environment
     requests: tuple[RequestOutcome, ...]
     changed: tuple[Change, ...] = ()
+    report: Mapping[str, Any] | None = None
 
 
 def changes_between(before: Mapping[str, Installed], after: Mapping[str, Installed]) -> tuple[Change, ...]:

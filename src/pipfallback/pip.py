@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, Protocol
@@ -39,6 +39,17 @@ class Recorder(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Meeting:
+    """What is to happen when pip is about to install one of the packages ``names``, before it changes anything.
+
+    ``met`` is called once and gives what is to record the changes from there on.
+    """
+
+    names: Collection[str]
+    met: Callable[[], Recorder]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PipRun:
     """A pip that has ended. ``failure`` is None where it succeeded."""
 
@@ -49,10 +60,24 @@ class PipRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pip:
-    """pip for one target interpreter. ``borrowed``: the folder of another pip, where the target has none."""
+    """pip for one target interpreter. ``borrowed``: the folder of another pip, where the target has none.
+
+    ``by``: a program of ours and its words, which runs the shim (``_pip_elsewhere.py``).
+    """
 
     executable: str
     borrowed: str | None = None
+    by: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """As it is called in messages."""
+        return "pip"
+
+    @property
+    def writes_report(self) -> bool:
+        """A pip older than 22.2 refuses the option itself."""
+        return True
 
     def run(
         self,
@@ -61,13 +86,13 @@ class Pip:
         *,
         quiet: bool = False,
         variables: Mapping[str, str] | None = None,
+        meeting: Meeting | None = None,
     ) -> PipRun:
         """Run pip with ``words``, its output live on the user's streams; what it changes is kept by ``recorder``.
 
         ``quiet``: nothing of it is shown, and it cannot ask; what went wrong stands in ``failure`` alone. ``variables``
-        are added to its environment.
+        are added to its environment. ``meeting``: where there is no recorder yet, when one is needed.
         """
-        show = processes.capture if quiet else processes.run_visibly
         scratch = None if recorder is None else recorder.scratch
         with tempfile.TemporaryDirectory(prefix="pipfallback-", dir=scratch) as folder:
             channel = Path(folder, "channel")
@@ -76,11 +101,17 @@ class Pip:
                 "parent": os.getpid(),
                 "pip": self.borrowed,
                 "undo": None if recorder is None else dict(recorder.recording),
+                "meeting": None if meeting is None else _meeting_config(meeting, Path(folder)),
             }
             settings = Path(folder, "config.json")
             settings.write_text(json.dumps(config), encoding="utf-8")
             environ = {**os.environ, **variables} if variables else None
-            done = show([self.executable, _SHIM, settings, *words], env=environ)
+            command = [self.executable, *self.by, str(_SHIM), str(settings), *words]
+            if quiet:
+                done = processes.capture(command, env=environ)
+            else:
+                waiting = None if meeting is None else _Waiting(meeting, Path(folder))
+                done = processes.run_visibly(command, env=environ, meanwhile=waiting)
             records = _read(channel)
         exit_code = done.exit_code if done.exit_code is not None else 1
         failure = understand(records, exit_code) if exit_code else None
@@ -100,6 +131,30 @@ class Pip:
         if os.name == "nt":
             sys.exit(processes.run_visibly(command).exit_code)
         os.execv(command[0], command)  # noqa: S606  (no shell is wanted)
+
+
+def _meeting_config(meeting: Meeting, folder: Path) -> dict[str, object]:
+    return {"names": sorted(meeting.names), "met": str(folder / "met"), "answer": str(folder / "answer")}
+
+
+class _Waiting:
+    """Answers a pip that waits at a meeting."""
+
+    def __init__(self, meeting: Meeting, folder: Path) -> None:
+        self._meeting = meeting
+        self._met = folder / "met"
+        self._answer = folder / "answer"
+        self._done = False
+
+    def __call__(self) -> None:
+        """Look whether pip waits, and let it go on, watched."""
+        if self._done or not self._met.exists():
+            return
+        self._done = True
+        recording = json.dumps(dict(self._meeting.met().recording))
+        draft = self._answer.with_suffix(".draft")
+        draft.write_text(recording, encoding="utf-8")
+        draft.replace(self._answer)
 
 
 def pip_for(installation: Installation, python_version: str) -> Pip:

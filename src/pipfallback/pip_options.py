@@ -55,3 +55,17 @@ CANONICAL = {
 def canonical(spelling: str) -> str:
     """The one name of an option however it was written: ``-r`` is ``--requirement``."""
     return CANONICAL.get(spelling, spelling)
+
+
+def unabbreviated(option: str) -> str:
+    """The full name of a long option; optparse accepts any unique beginning of one."""
+    known = TAKES_VALUE | FLAGS
+    if option in known:
+        return option
+    matches = sorted(name for name in known if name.startswith(option))
+    if len({canonical(name) for name in matches}) == 1:
+        return matches[0]
+    # Where several match, an older pip may have only one of them (its name is the shorter); the others refuse it.
+    if matches and TAKES_VALUE.issuperset(matches):
+        return min(matches, key=len)
+    return option

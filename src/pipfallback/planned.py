@@ -15,11 +15,13 @@ from typing import Any
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from pipfallback.arguments import CommandLine, Item
+from pipfallback import pins
+from pipfallback.arguments import Item
+from pipfallback.asks import Asks
 from pipfallback.environment import Environment, Installation, with_torch
 from pipfallback.pip import Pip, own_pip, own_pip_version, pip_for
 from pipfallback.pip_failures import Failure
-from pipfallback.requests import read_request
+from pipfallback.rewording import Wording, leaving_out, reworded
 from pipfallback.torch_files import torch_of_metadata
 
 _REPORTS = Version("22.2")  # pip 22.2: install --dry-run --report
@@ -57,21 +59,19 @@ class Foresight:
 
 
 def foresee(
-    command: CommandLine,
+    asks: Asks,
     *,
     environment: Environment,
     installation: Installation,
     without: Collection[str] = (),
     extra: Sequence[str] = (),
 ) -> Foresight:
-    """Ask pip what ``command`` would install, with the user's own options, and see the environment with that.
+    """Ask pip what a command would install, with the user's own options, and see the environment with that.
 
-    ``without``: requirements (as written) that are left out, since pip cannot serve them; ``extra``: words of ours,
+    ``without``: names that are left out, since pip cannot serve them; ``extra``: words of ours,
     such as "--only-binary". Where no pip can tell, or pip fails, torch is unknown if the command names it.
     """
-    names_torch = any(
-        item.value not in without and read_request(item.value or "").name == "torch" for item in command.requirements
-    )
+    names_torch = "torch" in asks.names - set(without)
     unknown = with_torch(environment, None, origin="unknown") if names_torch else environment
     serving = _serving_pip(installation, environment.python.version)
     if serving is None:
@@ -80,26 +80,24 @@ def foresee(
     pip, version = serving
     with tempfile.TemporaryDirectory(prefix="pipfallback-") as folder:
         report = Path(folder, "report.json")
-        run = pip.run(_words(command, report, without, extra, version), quiet=True)
+        wording = _wording(asks, report, without, extra, version)
+        run = pip.run(wording.words, quiet=True, variables=wording.variables)
         if run.failure is not None:
             return Foresight(environment=unknown, brings_torch=names_torch, failure=run.failure)
         planned = json.loads(report.read_text(encoding="utf-8"))["install"]
     return _seen_after([each["metadata"] for each in planned], environment)
 
 
-def _words(
-    command: CommandLine, report: Path, without: Collection[str], extra: Sequence[str], version: Version
-) -> tuple[str, ...]:
+def _wording(asks: Asks, report: Path, without: Collection[str], extra: Sequence[str], version: Version) -> Wording:
     # Where an index does not offer metadata alone (PEP 658), it is read from the wheel by Range requests.
     lazily = ("--use-feature", "fast-deps") if version >= _READS_METADATA_ONLY else ()
 
-    def change(item: Item) -> Sequence[str] | None:
+    def options(item: Item) -> Sequence[str] | None:
         if item.kind == "command":
             return (*item.words, "--quiet", "--dry-run", "--report", str(report), *lazily, *extra)
-        dropped = item.name in _NOT_FOR_DRY_RUN or (item.kind == "requirement" and item.value in without)
-        return () if dropped else None
+        return () if item.name in _NOT_FOR_DRY_RUN else None
 
-    return command.replaced(change)
+    return reworded(asks, leaving_out(without), report.parent, options=options)
 
 
 def _serving_pip(installation: Installation, python_version: str) -> tuple[Pip, Version] | None:
@@ -121,7 +119,10 @@ def _seen_after(planned: Sequence[Mapping[str, Any]], environment: Environment) 
     """The environment with what a report lists (pip.pypa.io/en/stable/reference/installation-report)."""
     versions: dict[str, str] = {canonicalize_name(metadata["name"]): metadata["version"] for metadata in planned}
     if versions:
-        environment = replace(environment, installed={**(environment.installed or {}), **versions})
+        # Beside another build pip may choose other versions than these; only torch is what builds are chosen for.
+        there = {name: version for name, version in (environment.installed or {}).items() if name not in versions}
+        family = {name: version for name, version in versions.items() if name in pins.TORCH_FAMILY}
+        environment = replace(environment, installed={**there, **family})
     torch = next((metadata for metadata in planned if canonicalize_name(metadata["name"]) == "torch"), None)
     if torch is None:
         return Foresight(environment=environment)

@@ -5,24 +5,31 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import and_
 from pathlib import Path
 
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from pipfallback import pins
 from pipfallback.arguments import CommandLine, Item
+from pipfallback.asks import Asks
 from pipfallback.attempts import Workplace
 from pipfallback.builds import read_build
-from pipfallback.catalog import Package
+from pipfallback.catalog import Catalog, Package
 from pipfallback.choice import tag_mismatches
 from pipfallback.environment import Environment, Installation
 from pipfallback.installed import Installed
+from pipfallback.installer import Installer
+from pipfallback.layout import cross_options
+from pipfallback.looking_inside import Inside
 from pipfallback.online import Online
 from pipfallback.outcome import Primary
-from pipfallback.pip import Pip
 from pipfallback.pip_failures import Cause, Failure
 from pipfallback.planned import Foresight, foresee
-from pipfallback.requests import Request, without_credentials
+from pipfallback.requests import Request, read_request, without_credentials
+from pipfallback.rewording import Wording, leaving_out, reworded, without_building
 from pipfallback.verify import Verdict
 
 Tell = Callable[[str], None]
@@ -30,30 +37,48 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Managed:
-    """A requirement of the command that names a package of the catalog."""
+    """A package of the catalog that the command brings.
+
+    ``request``: all that is asked of it. ``dependency``: nothing names it, something else requires it. ``locked``: a
+    lock names its very files.
+    """
 
     request: Request
     package: Package
+    dependency: bool = False
+    locked: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One ``pipfallback install``: what was asked for, where, and how to tell about it.
 
+    ``managed``: what is asked for by name, or in a file, and the catalog knows; ``catalog`` knows what may come along.
     ``online``: the network under the command's options. ``tell`` takes lines of our own, ``say_as_pip`` those that pip
     itself would have written. ``look_again`` gives the environment anew, after the command has brought another torch.
     """
 
-    command: CommandLine
-    requests: tuple[Request, ...]
+    asks: Asks
     managed: tuple[Managed, ...]
+    catalog: Catalog
     environment: Environment
     installation: Installation
-    pip: Pip
+    pip: Installer
     online: Online
     tell: Tell
     say_as_pip: Tell
     look_again: Callable[[], Environment]
+
+    @property
+    def command(self) -> CommandLine:
+        """The command line, with what its files say."""
+        return self.asks.command
+
+
+def inside_of(job: Job, environment: Environment) -> Inside:
+    """What looks into files. Of another platform, or with a torch still to come, it is not known what is there to find."""
+    here = None if cross_options(job.command) else job.installation
+    return job.online.inside(environment, here)
 
 
 class PipsWord(Exception):  # noqa: N818  (it is no error of ours)
@@ -71,24 +96,24 @@ def failed_primary(failure: Failure) -> Primary:
 
 
 def refused_beforehand(
-    command: CommandLine, managed: Sequence[Managed], place: Workplace, *, tell: Tell, say_as_pip: Tell
+    command: CommandLine, managed: Sequence[Managed], environment: Environment, *, tell: Tell, say_as_pip: Tell
 ) -> dict[str, Primary]:
-    """What pip need not be asked for, by request: wheels that it refuses without a download, and sources."""
+    """What pip need not be asked for, by name: wheels that it refuses without a download, and sources."""
     refused = {}
     for each in managed:
         if each.request.is_source and not command.own.allow_build:
             message = f"building {each.package.name} from source can take hours; --allow-build lets pip try"
             tell(message)
-            refused[each.request.text] = Primary(ok=False, cause="build-not-allowed", message=message)
-        elif each.request.is_wheel and (words := _refused_wheel(each.request, place, tell, say_as_pip)):
-            refused[each.request.text] = Primary(ok=False, cause=Cause.UNSUPPORTED_WHEEL.value, message=words)
+            refused[each.package.name] = Primary(ok=False, cause="build-not-allowed", message=message)
+        elif each.request.is_wheel and (words := _refused_wheel(each.request, environment, tell, say_as_pip)):
+            refused[each.package.name] = Primary(ok=False, cause=Cause.UNSUPPORTED_WHEEL.value, message=words)
     return refused
 
 
-def _refused_wheel(request: Request, place: Workplace, tell: Tell, say_as_pip: Tell) -> str | None:
+def _refused_wheel(request: Request, environment: Environment, tell: Tell, say_as_pip: Tell) -> str | None:
     """pip's words where it refuses a wheel for its tags; told with the reason that it leaves out."""
     build = read_build(request.location or request.text)
-    mismatches = tag_mismatches(build, place.environment)
+    mismatches = tag_mismatches(build, environment)
     if not mismatches:
         return None
     message = f"{build.filename} is not a supported wheel on this platform."
@@ -98,78 +123,80 @@ def _refused_wheel(request: Request, place: Workplace, tell: Tell, say_as_pip: T
     return message
 
 
-def words_of_primary(
-    command: CommandLine,
-    requests: Sequence[Request],
-    managed: Sequence[Managed],
-    place: Workplace,
-    *,
-    hold_torch: bool,
-) -> tuple[str, ...]:
+def words_of_primary(asks: Asks, catalog: Catalog, place: Workplace, *, hold_torch: bool) -> tuple[str, ...]:
     """The command as written, with torch held where it is and no build from source of what the catalog knows."""
     installed = place.installed()
     extra: list[str] = []
     if hold_torch:
-        family = pins.torch_family(installed) - {request.name for request in requests}
+        family = pins.torch_family(installed) - asks.names
         extra += pins.constraints(installed, family, place.scratch / "torch.txt")
-    extra += _no_builds(command, managed)
-    return command.replaced(lambda item: (*item.words, *extra) if item.kind == "command" else None)
+    extra += without_building(asks.command, catalog.packages)
+    return asks.command.replaced(lambda item: (*item.words, *extra) if item.kind == "command" else None)
 
 
-def words_of_rest(command: CommandLine, managed: Sequence[Managed], failed: Collection[str]) -> tuple[str, ...]:
-    """The command without its failed requirements, and no build from source of what the catalog knows."""
+def words_of_rest(asks: Asks, catalog: Catalog, failed: Collection[str], folder: Path) -> Wording:
+    """The command without what failed (names), and no build from source of what the catalog knows."""
 
-    def change(item: Item) -> Sequence[str] | None:
-        if item.kind == "command":
-            return (*item.words, *_no_builds(command, managed))
-        return () if item.kind == "requirement" and item.value in failed else None
+    def options(item: Item) -> Sequence[str] | None:
+        return (*item.words, *without_building(asks.command, catalog.packages)) if item.kind == "command" else None
 
-    return command.replaced(change)
+    return reworded(asks, leaving_out(failed), folder, options=options)
 
 
-def _no_builds(command: CommandLine, managed: Sequence[Managed]) -> tuple[str, ...]:
-    if command.own.allow_build:
-        return ()
-    return tuple(word for each in managed for word in ("--only-binary", each.package.name))
-
-
-def foresee_rest(
-    command: CommandLine,
-    requests: Sequence[Request],
-    managed: Sequence[Managed],
-    *,
-    installation: Installation,
-    failed: Collection[str],
-    place: Workplace,
-) -> Foresight | None:
-    """What the command would bring without its failed requirements; None where that leaves torch as it is."""
-    wanted = [item for item in command.wanted if item.value not in failed]
+def foresee_rest(job: Job, *, failed: Collection[str], place: Workplace) -> Foresight | None:
+    """What the command would bring without what failed (names); None where that leaves torch as it is."""
+    asks, own = job.asks, job.command.own
+    wanted = [ask for ask in asks.requirements if ask.request.name not in failed]
     # Another torchvision may well bring another torch.
-    may_move = ("torch",) if command.own.keep_torch else pins.TORCH_FAMILY
-    named = any(request.name in may_move for request in requests if request.name)
-    held = "torch" in place.installed() and not named and not command.own.allow_torch_change
+    may_move = ("torch",) if own.keep_torch else pins.TORCH_FAMILY
+    held = "torch" in place.installed() and asks.names.isdisjoint(may_move) and not own.allow_torch_change
     if held or not wanted:
         return None
     return foresee(
-        command,
+        asks,
         environment=place.environment,
-        installation=installation,
+        installation=job.installation,
         without=failed,
-        extra=_no_builds(command, managed),
+        extra=without_building(asks.command, job.catalog.packages),
     )
 
 
-def blamed(failure: Failure, managed: Sequence[Managed], command: CommandLine) -> Managed | None:
-    """The managed request that pip failed over, if another build could cure that; None: pip's word stands."""
+def blamed(failure: Failure, managed: Sequence[Managed], job: Job) -> Managed | None:
+    """The package that pip failed over, if another build could cure that; None: pip's word stands.
+
+    It is one of ``managed``, or one that the catalog knows and something else requires.
+    """
+    by_name = {each.package.name: each for each in managed}
+    if (bounded := _bounded_to_nothing(failure)) is not None:
+        return by_name.get(bounded)
     if not (failure.cause.curable or held_up_by_torch(failure)):
         return None
-    if (
-        "No matching distribution" in failure.message
-    ):  # pip names what it did not find last, before that who asked for it
-        return _named(failure.message, managed)
-    named = _named(failure.message, managed) or _named(failure.text, managed)
+    name = _named(failure.message, by_name)
+    # pip names what it did not find last, before that who asked for it.
+    if name is None and "No matching distribution" not in failure.message:
+        name = _named(failure.text, by_name)
+    if name is not None:
+        return by_name[name]
+    if (dependency := dependency_blamed(failure, job)) is not None:
+        return dependency
     # Of a damaged file some pips name nothing ("File is not a zip file"): where one thing was asked for, it is that.
-    return named or (managed[0] if len(managed) == 1 and len(command.wanted) == 1 else None)
+    return managed[0] if len(managed) == 1 and len(job.asks.requirements) == 1 else None
+
+
+def dependency_blamed(failure: Failure, job: Job) -> Managed | None:
+    """What the catalog knows, nothing names, and pip failed over."""
+    unasked = job.catalog.packages.keys() - job.asks.names
+    name = _named(failure.message, unasked) if failure.cause.curable else None
+    if name is None:
+        return None
+    wanted = re.search(rf"No matching distribution found for (?P<text>{re.escape(name)}\b.*)", _plain(failure.message))
+    text = wanted["text"].partition(" (from")[0].strip() if wanted else name
+    request = read_request(text)
+    return Managed(
+        request=request if request.name == name else read_request(name),
+        package=job.catalog.packages[name],
+        dependency=True,
+    )
 
 
 def stands(failure: Failure, about: Collection[str]) -> bool:
@@ -191,10 +218,30 @@ def held_up_by_torch(failure: Failure) -> bool:
     )
 
 
-def _named(text: str, managed: Sequence[Managed]) -> Managed | None:
-    flat = text.lower().replace("_", "-")
-    longest_first = sorted(managed, key=lambda each: -len(each.package.name))
-    return next((each for each in longest_first if re.search(rf"(?<![\w-]){each.package.name}(?!\w)", flat)), None)
+def _bounded_to_nothing(failure: Failure) -> str | None:
+    """The package that only the user's own requirements and constraints are about, where pip calls that a conflict.
+
+    So it does where it has no build at all of what a constraint bounds. Where they contradict each other it is one.
+    """
+    if failure.cause is not Cause.CONFLICT:
+        return None
+    told = failure.text.partition("The conflict is caused by:")[2].partition("\n\n")[0]
+    sides = re.findall(r"^\s+(.+)$", told, re.MULTILINE)
+    asked = [read_request(re.sub(r"^The user requested (\(constraint\) )?", "", side)) for side in sides]
+    if not all(side.startswith("The user requested ") for side in sides) or len({each.name for each in asked}) != 1:
+        return None
+    together = reduce(and_, (each.specifier for each in asked), SpecifierSet())
+    return None if together.is_unsatisfiable() else asked[0].name
+
+
+def _named(text: str, names: Collection[str]) -> str | None:
+    flat = _plain(text)
+    longest_first = sorted(names, key=lambda name: (-len(name), name))
+    return next((name for name in longest_first if re.search(rf"(?<![\w-]){name}(?!\w)", flat)), None)
+
+
+def _plain(text: str) -> str:
+    return text.lower().replace("_", "-")
 
 
 def verdict_on(each: Managed, command: CommandLine, place: Workplace, tell: Tell) -> tuple[Primary, Verdict | None]:
@@ -221,4 +268,5 @@ def is_another_file(request: Request, installed: Installed) -> bool:
         return False
     asked = request.location if "://" in request.location else Path(request.location).as_uri()
     origin = str((installed.direct_url or {}).get("url"))
-    return origin.partition("?")[0] != without_credentials(asked).partition("?")[0]
+    # uv notes the hash in the fragment of a file's URL.
+    return without_credentials(origin).partition("?")[0] != without_credentials(asked).partition("?")[0]

@@ -5,14 +5,21 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import struct
 import subprocess
+import sys
 import tempfile
+import threading
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
+
+if sys.platform != "win32":
+    import fcntl
+    import termios
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,15 +82,66 @@ def _waited(process: subprocess.Popen[bytes], timeout: float | None, mark: str) 
         raise
 
 
-def run_visibly(command: Sequence[str | Path], *, env: Mapping[str, str] | None = None) -> Finished:
+def run_visibly(
+    command: Sequence[str | Path],
+    *,
+    env: Mapping[str, str] | None = None,
+    meanwhile: Callable[[], None] | None = None,
+) -> Finished:
     """Run ``command`` with the user's own terminal and streams; nothing is kept.
+
+    ``meanwhile`` is called every few milliseconds as long as the child runs; what it raises ends the child.
 
     Ctrl-C reaches the child from the terminal itself; the child is waited for, then KeyboardInterrupt is raised again.
     Any other exception (SIGTERM) ends the child. It never outlives this call. Raises OSError where the program cannot
     be started.
     """
     started = time.monotonic()
-    process = subprocess.Popen([str(part) for part in command], env=None if env is None else dict(env))
+    # With what our caller handed down (a shell's "<(command)"): what we open ourselves is not inherited (PEP 446).
+    process = subprocess.Popen([str(part) for part in command], env=None if env is None else dict(env), close_fds=False)
+    try:
+        exit_code = process.wait() if meanwhile is None else _attended(process, meanwhile)
+    except KeyboardInterrupt:
+        _end(process, patient=True)
+        raise
+    except BaseException:
+        _end(process, patient=False)
+        raise
+    return Finished(exit_code=exit_code, seconds=time.monotonic() - started)
+
+
+def _attended(process: subprocess.Popen[bytes], meanwhile: Callable[[], None]) -> int:
+    while True:
+        meanwhile()
+        try:
+            return process.wait(timeout=0.02)
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def run_watched(
+    command: Sequence[str | Path], *, show: Callable[[bytes], bytes], env: Mapping[str, str] | None = None
+) -> Finished:
+    """Run ``command`` as ``run_visibly`` does, and keep what it says on standard error, which passes through ``show``.
+
+    ``show`` is given the bytes as they come, b"" at the end, and returns what goes on to our own standard error. Where
+    that is a terminal the child's is one, too, of the same size, so that its colours and progress bars stay (not on
+    Windows). Standard input and output are the user's own.
+    """
+    started = time.monotonic()
+    ours, theirs = _error_stream()
+    try:
+        process = subprocess.Popen(
+            [str(part) for part in command], stderr=theirs, env=None if env is None else dict(env)
+        )
+    except BaseException:
+        os.close(ours)
+        raise
+    finally:
+        os.close(theirs)
+    kept: list[bytes] = []
+    copying = threading.Thread(target=_copy_errors, args=(ours, show, kept), daemon=True)
+    copying.start()
     try:
         exit_code = process.wait()
     except KeyboardInterrupt:
@@ -92,7 +150,43 @@ def run_visibly(command: Sequence[str | Path], *, env: Mapping[str, str] | None 
     except BaseException:
         _end(process, patient=False)
         raise
-    return Finished(exit_code=exit_code, seconds=time.monotonic() - started)
+    finally:
+        copying.join(timeout=_LAST_WORDS)  # what it left behind may hold the stream open for ever
+    text = b"".join(kept).decode("utf-8", "replace")
+    return Finished(exit_code=exit_code, stderr=text, seconds=time.monotonic() - started)
+
+
+_LAST_WORDS = 2.0  # seconds
+
+
+def _error_stream() -> tuple[int, int]:
+    """(what we read, what the child writes): a terminal where ours is one, else a pipe."""
+    if sys.platform == "win32" or not os.isatty(2):
+        return os.pipe()
+    ours, theirs = os.openpty()
+    settings = termios.tcgetattr(theirs)
+    settings[1] &= ~termios.OPOST  # the user's own terminal does what is to be done to line ends
+    termios.tcsetattr(theirs, termios.TCSANOW, settings)
+    size = fcntl.ioctl(2, termios.TIOCGWINSZ, struct.pack("HHHH", 0, 0, 0, 0))
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, size)
+    return ours, theirs
+
+
+def _copy_errors(source: int, show: Callable[[bytes], bytes], kept: list[bytes]) -> None:
+    """Until the last writer has gone. That our own standard error is closed is no reason to stop reading."""
+    while True:
+        try:
+            data = os.read(source, 1 << 16)
+        except OSError:  # EIO: how a terminal says that nobody writes any more (pty(7))
+            data = b""
+        kept.append(data)
+        shown = show(data)
+        with contextlib.suppress(OSError):
+            while shown:
+                shown = shown[os.write(2, shown) :]
+        if not data:
+            os.close(source)
+            return
 
 
 def _end(process: subprocess.Popen[bytes], *, patient: bool, grace: float = 20.0) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipfallback.arguments import CommandLine
-from pipfallback.attempts import Workplace
 from pipfallback.choice import asked_candidate, choose, in_order, policy_of, without_asked
 from pipfallback.compatibility import Decision
 from pipfallback.environment import Environment, Torch
+from pipfallback.looking_inside import Inside
 from pipfallback.online import Online
 from pipfallback.primary import Managed
 from pipfallback.sources import Listing
@@ -31,18 +31,20 @@ class Prospects:
             self._listed[key] = candidates_of(managed.package, asking)
         return self._listed[key]
 
-    def decisions(self, managed: Managed, place: Workplace, *, with_asked: bool) -> list[Decision]:
+    def decisions(
+        self, managed: Managed, environment: Environment, inside: Inside, *, with_asked: bool
+    ) -> list[Decision]:
         """On the builds of the catalog, and ``with_asked`` on the wheel that the user named, which comes first."""
         request, package, command = managed.request, managed.package, self._command
-        listing = self.listing(managed, place.environment)
+        listing = self.listing(managed, environment)
         candidates = without_asked(listing.candidates, request)
         asked = asked_candidate(request)
         if asked is not None and with_asked:
             candidates.insert(0, asked)
-        decisions = choose(candidates, request, package, place.environment, command)
+        decisions = choose(candidates, request, package, environment, command)
         imports = package.imports_for(request.version)
         policy = policy_of(request, package, command)
-        peeked = place.inside.judge_afar(decisions, policy, imports, metadata_of=listing.metadata_of)
+        peeked = inside.judge_afar(decisions, policy, imports, metadata_of=listing.metadata_of)
         return in_order(peeked, request, command)
 
 

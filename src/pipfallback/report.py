@@ -127,11 +127,18 @@ def failure(outcome: Outcome, policies: Mapping[str, Policy]) -> PipfallbackErro
     if outcome.ending in {"ok", "pip"}:
         return None
     failed = [request for request in outcome.requests if request.status == "failed"]
-    last = failed[-1] if failed else outcome.requests[-1]
+    # They have their turns in order: those behind the one that ended it were not tried.
+    last = failed[0] if failed else outcome.requests[-1]
     name = last.decisions[0].candidate.build.name if last.decisions else last.request
     if outcome.ending == "no-fallback":
         return NothingWorksError(
             f"{last.request}: {last.primary.message or last.primary.cause}", hints=("leave out --no-fallback",)
+        )
+    if outcome.ending == "locked":
+        return NothingWorksError(
+            f"{last.request}: {last.primary.message or last.primary.cause}",
+            details=("a lock names this very file, so no other build was tried; everything is as it was before",),
+            hints=("lock anew for this environment: pipfallback lock",),
         )
     if outcome.ending == "fallback-refused":
         return NothingWorksError(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from packaging.markers import Marker
 from packaging.requirements import InvalidRequirement, Requirement
@@ -41,7 +42,8 @@ class Request:
     """One requirement. ``name`` is PEP 503-normalised, None where only pip can find it out (a VCS URL, a folder).
 
     ``location`` is the URL or absolute path where the user named one; ``version`` that of the wheel or source archive
-    it names. ``marker``: the environment that it is meant for (PEP 508).
+    it names. ``marker``: the environment that it is meant for (PEP 508). ``hashes``: the SHA-256 digests that it
+    allows; ``hashed``: it names some with --hash, so that pip asks for one of everything.
     """
 
     text: str
@@ -51,6 +53,8 @@ class Request:
     location: str | None = None
     version: Version | None = None
     marker: Marker | None = None
+    hashes: frozenset[str] = frozenset()
+    hashed: bool = False
 
     @property
     def is_wheel(self) -> bool:
@@ -85,6 +89,11 @@ def read_request(text: str) -> Request:
     except InvalidRequirement:
         return _from_location(text, text)
     return _from_requirement(text, direct)
+
+
+def named_in(text: str) -> NormalizedName | None:
+    """The package that the file name at the end of a location states; None where there is none."""
+    return _project(_file_name(text.partition("#")[0].partition("?")[0]))[0]
 
 
 def check_reachable(request: Request) -> None:
@@ -124,6 +133,7 @@ def _from_requirement(text: str, requirement: Requirement) -> Request:
         location=located.location,
         version=located.version,
         marker=requirement.marker,
+        hashes=located.hashes,
     )
 
 
@@ -133,11 +143,29 @@ def _from_location(text: str, location: str) -> Request:
     where = _checked_url(text, plain) if "://" in plain else str(Path(plain).absolute())
     named = tuple(extra.strip() for extra in extras[1:-1].split(",")) if extras else ()
     name, version = _project(_file_name(where))
-    return Request(text=text, name=name, extras=named, location=where, version=version)
+    fragment = parse_qs(urlsplit(where).fragment) if "://" in where else {}
+    return Request(
+        text=text,
+        name=name or _egg(fragment),
+        extras=named,
+        location=where,
+        version=version,
+        hashes=frozenset(digest.lower() for digest in fragment.get("sha256", ())),
+    )
+
+
+def _egg(fragment: Mapping[str, list[str]]) -> NormalizedName | None:
+    """The name that a URL's fragment states (pip's documentation, "VCS Support")."""
+    named = fragment.get("egg", [""])[0].partition("[")[0]
+    return canonicalize_name(named) if named else None
 
 
 def _file_name(location: str) -> str:
-    return unquote(urlsplit(location).path if "://" in location else location).rpartition("/")[2]
+    try:
+        path = urlsplit(location).path if "://" in location else location
+    except ValueError:  # a host that cannot be
+        path = location
+    return unquote(path).rpartition("/")[2]
 
 
 def _project(filename: str) -> tuple[NormalizedName | None, Version | None]:

@@ -2,53 +2,55 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Mapping
+from pathlib import Path
 
 from pipfallback import outcome_file, report
-from pipfallback.arguments import CommandLine
+from pipfallback.asks import Asks
 from pipfallback.catalog import Catalog
 from pipfallback.choice import policy_of
-from pipfallback.commands.starting import finish_interrupted_runs, load_catalog, online, target_of
+from pipfallback.commands.choosing import installer_of, tell_if_unasked
+from pipfallback.commands.starting import finish_interrupted_runs, load_catalog, online
+from pipfallback.environment import Environment
 from pipfallback.errors import UsageError
 from pipfallback.install import install
 from pipfallback.looking import applies, look
 from pipfallback.outcome import Outcome
-from pipfallback.pip import pip_for
 from pipfallback.primary import Job, Managed
-from pipfallback.requests import Request, check_reachable
-from pipfallback.terminal import say_as_pip, tell, teller
+from pipfallback.requests import check_reachable
+from pipfallback.target import Target
+from pipfallback.terminal import say, say_as_pip, tell, teller
 
 
-def install_managed(command: CommandLine, requests: tuple[Request, ...]) -> int:
-    """Install, with the fallback; the exit code."""
-    for request in requests:
-        check_reachable(request)
+def install_managed(asks: Asks, target: Target) -> int:
+    """Install, with the fallback; the exit code. Raises what ends a failed install."""
+    command = asks.command
+    for ask in asks.requirements:
+        check_reachable(ask.request)
     if command.own.outcome:
         outcome_file.check(command.own.outcome)
-    if command.own.installer == "uv":
-        raise UsageError("--installer uv: this version installs with pip only")
-    catalog = load_catalog(command.own.fallbacks)
     finish_interrupted_runs()
-    job = _job(command, requests, catalog)
+    job = job_of(asks, target)
+    tell_if_unasked(command, job.pip)
     outcome = install(job)
-    _report(outcome, job)
+    report_outcome(outcome, job)
     return outcome.exit_code
 
 
-def _job(command: CommandLine, requests: tuple[Request, ...], catalog: Catalog) -> Job:
-    target = target_of(command)
+def job_of(asks: Asks, target: Target) -> Job:
+    """The job of a command: what the catalog knows of what it asks for, and where it is to go."""
+    command = asks.command
+    catalog = load_catalog(command.own.fallbacks)
     environment, installation = look(target.executable, command, os.environ)
     return Job(
-        command=command,
-        requests=requests,
-        managed=tuple(
-            Managed(request=request, package=catalog.packages[request.name or ""])
-            for request in {each.text: each for each in requests}.values()
-            if request.name in catalog.packages and applies(request, environment)
-        ),
+        asks=asks,
+        managed=_managed(asks, catalog, environment),
+        catalog=catalog,
         environment=environment,
         installation=installation,
-        pip=pip_for(installation, environment.python.version),
+        pip=installer_of(command, installation, environment.python.version),
         online=online(command, installation.prefix),
         tell=teller(command),
         say_as_pip=say_as_pip,
@@ -56,11 +58,24 @@ def _job(command: CommandLine, requests: tuple[Request, ...], catalog: Catalog) 
     )
 
 
-def _report(outcome: Outcome, job: Job) -> None:
+def _managed(asks: Asks, catalog: Catalog, environment: Environment) -> tuple[Managed, ...]:
+    """In the order in which they are asked for, each once."""
+    names = dict.fromkeys(ask.request.name for ask in asks.requirements if ask.request.name in catalog.packages)
+    merged = {name: asks.merged(name, lambda request: applies(request, environment)) for name in names if name}
+    return tuple(
+        Managed(request=request, package=catalog.packages[name], locked=asks.is_locked(name))
+        for name, request in merged.items()
+        if request is not None
+    )
+
+
+def report_outcome(outcome: Outcome, job: Job) -> None:
     """Tell what came of an install. Raises the error that ends a failed one."""
     own = job.command.own
     if own.outcome:
         outcome_file.write(own.outcome, report.outcome_json(outcome))
+    if outcome.report is not None:
+        _write_report(job.command.values("--report")[-1], outcome.report)
     for request in outcome.requests if own.explain else ():
         for line in report.considered_lines(request):
             tell(line)
@@ -70,3 +85,15 @@ def _report(outcome: Outcome, job: Job) -> None:
         raise error
     for line in report.summary(outcome):
         job.tell(line)
+
+
+def _write_report(name: str, report: Mapping[str, object]) -> None:
+    """Where and as pip would have written it ("-" is standard output). Raises UsageError."""
+    text = json.dumps(report, indent=2, ensure_ascii=False)
+    if name == "-":
+        say(text)
+        return
+    try:
+        Path(name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"--report {name}: {error.strerror}") from None

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NoReturn
 
 from pipfallback.arguments import CommandLine
+from pipfallback.commands.choosing import installer_without_probe
 from pipfallback.commands.starting import finish_interrupted_runs, read_words, target_of
-from pipfallback.pip import Pip, pip_for
+from pipfallback.target import Target
 
 
-def become_pip(words: Sequence[str]) -> NoReturn:
+def run(words: Sequence[str]) -> NoReturn:
     """Turn into pip for the target, with the words that are pip's."""
     command = read_words(words)
+    become_pip(command, target_of(command))
+
+
+def become_pip(command: CommandLine, target: Target) -> NoReturn:
+    """Turn into pip for a target."""
     finish_interrupted_runs()
-    pip_without_probe(command).become(command.words())
-
-
-def pip_without_probe(command: CommandLine) -> Pip:
-    """pip for the target, asking the interpreter only where it seems to have no pip."""
-    target = target_of(command)
-    prefix = Path(target.executable).parent.parent
-    if target.executable == sys.executable or any(prefix.glob("lib/python3*/site-packages/pip/__init__.py")):
-        return Pip(executable=target.executable)
-    from pipfallback.environment import probe  # start-up: seldom needed
-
-    environment, installation = probe(target.executable)
-    return pip_for(installation, environment.python.version)
+    installer_without_probe(command, target).become(command.words())

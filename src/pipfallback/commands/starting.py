@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipfallback import state
-from pipfallback.arguments import CommandLine, parse
+from pipfallback.arguments import CommandLine, parse, under_settings
+from pipfallback.asks import Asks, read_asks
 from pipfallback.catalog_files import Layer, layers
+from pipfallback.pip_config import read_pip_config
 from pipfallback.target import Target, find_target
 from pipfallback.terminal import is_quiet, tell
 
@@ -59,6 +61,23 @@ def target_of(command: CommandLine) -> Target:
     if target.reason:
         tell(target.reason)
     return target
+
+
+def read_command(command: CommandLine, target: Target) -> Asks:
+    """Everything that a command for a target asks for: in its words, its files and pip's settings."""
+    prefix = Path(target.executable).parent.parent
+    config = read_pip_config(os.environ, prefix=prefix, isolated=command.has("--isolated"))
+
+    def fetch(url: str) -> bytes:
+        from pipfallback.net.failures import FetchFailure  # start-up: only where a file is to be had by URL
+
+        with online(command, str(prefix)) as net:
+            page = net.client.get(url)
+        if isinstance(page, FetchFailure):
+            raise OSError(page.message)
+        return page.body
+
+    return read_asks(under_settings(command, config), config, fetch=fetch, environ=os.environ)
 
 
 def online(command: CommandLine, prefix: str | None) -> Online:

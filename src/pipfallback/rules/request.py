@@ -22,9 +22,7 @@ _RANKS = {level: level.rank for level in Trust}
 
 def needs(build: Build, setting: Setting) -> Finding:
     """Refuse a build that requires another version of an installed distribution than the one that is there."""
-    installed = setting.environment.installed
-    if installed is None or not build.requires:
-        return None
+    installed = setting.environment.installed or {}
     torch = setting.environment.torch
     for requirement in build.requires:
         name = canonicalize_name(requirement.name)

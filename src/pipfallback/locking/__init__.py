@@ -1,0 +1,1 @@
+"""``pipfallback lock``: the choice as a lock file (PEP 751), which installers install without pipfallback."""

@@ -1,0 +1,117 @@
+"""The builds of one package, tried one after another until one works."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
+
+from pipfallback.attempts import Success, Tried, Workplace, try_candidate
+from pipfallback.building import try_building
+from pipfallback.builds import Candidate
+from pipfallback.choice import policy_of
+from pipfallback.compatibility import Decision
+from pipfallback.outcome import Attempt, Primary
+from pipfallback.pip_failures import Cause
+from pipfallback.primary import Job, Managed, PipsWord, blamed, failed_primary, stands
+from pipfallback.requests import host_of
+from pipfallback.sources import SourceBuild
+
+_ENDED = {"fetch": "not to be had", "inspect": "refused"}  # before anything was done that could be undone
+
+
+@dataclass(slots=True, kw_only=True)
+class Turn:
+    """One package's turn. ``attempts``: what was tried so far.
+
+    ``known``: every managed package of the command by name; ``failed`` and ``settled``: those that wait for another
+    build, and those that have theirs in place (as pinned requirements). Where pip fails over yet another one, it comes
+    into ``failed`` (and ``known``) too.
+    """
+
+    job: Job
+    place: Workplace
+    managed: Managed
+    known: MutableMapping[str, Managed]
+    failed: MutableMapping[str, Primary]
+    settled: Mapping[str, str]
+    attempts: list[Attempt] = field(default_factory=list)
+
+    def try_in_turn(self, accepted: Sequence[Decision]) -> Success | None:
+        """The first build that works, of as many as --max-attempts allows."""
+        dead_hosts, counted = set[str](), 0
+        for decision in accepted:
+            candidate = decision.candidate
+            host = host_of(candidate.location)
+            if host in dead_hosts:
+                continue
+            if counted >= self.job.command.own.max_attempts:
+                self.job.tell(f"{counted} builds did not work; --max-attempts allows more")
+                return None
+            tried = self._try(candidate)
+            self.attempts.append(tried.attempt)
+            if tried.success is not None:
+                return tried.success
+            self.job.tell(f"{_ENDED.get(tried.attempt.stage, 'undone')}: {tried.attempt.error}")
+            if tried.attempt.unreachable:
+                dead_hosts.add(host)
+            # A name that a pattern invented costs a request, not an attempt.
+            counted += tried.fetch is None or tried.fetch.cause != "not-found"
+        return None
+
+    def build(self, sources: Iterable[SourceBuild]) -> Success | None:
+        """Build from source what no build served, where the catalog names sources and the user allows it."""
+        for build in sources:
+            tried = try_building(
+                build,
+                request=self.managed.request,
+                package=self.managed.package,
+                asks=self.job.asks,
+                settled=self.settled,
+                dropped=self._dropped(),
+                place=self.place,
+                tell=self.job.tell,
+            )
+            self.attempts.append(tried.attempt)
+            if tried.success is not None:
+                return tried.success
+            self.job.tell(f"undone: {tried.attempt.error}")
+        return None
+
+    def _dropped(self) -> frozenset[str]:
+        return frozenset(self.failed) - set(self.settled) - {self.managed.package.name}
+
+    def _try(self, candidate: Candidate) -> Tried:
+        """One attempt; where pip fails over another managed package, that one is left out until its own turn."""
+        self.job.tell(f"trying {candidate.build.filename}{origin_in_words(candidate)}")
+        request, package = self.managed.request, self.managed.package
+        while True:
+            tried = try_candidate(
+                candidate,
+                request=request,
+                package=package,
+                policy=policy_of(request, package, self.job.command),
+                asks=self.job.asks,
+                settled=self.settled,
+                dropped=self._dropped(),
+                # What does not import may be the right build, damaged on disk: then it is brought anew.
+                reuse=self.failed[package.name].cause != Cause.IMPORT_FAILED.value,
+                place=self.place,
+            )
+            failure = tried.pip.failure if tried.pip is not None else None
+            if tried.pip is None or failure is None:
+                return tried
+            others = [each for name, each in self.known.items() if name not in self.failed]
+            culprit = blamed(failure, others, self.job)
+            if culprit is not None and culprit.package.name in self.failed:
+                return tried
+            if culprit is None and stands(failure, tried.about):
+                raise PipsWord(tried.pip.exit_code, failure)
+            if culprit is None:
+                return tried
+            self.known[culprit.package.name] = culprit
+            self.failed[culprit.package.name] = failed_primary(failure)
+
+
+def origin_in_words(candidate: Candidate) -> str:
+    """The source of a build as it follows its file name in a line; "" for the wheel that the user named."""
+    return f" ({candidate.source})" if candidate.source else ""

@@ -1,0 +1,152 @@
+"""Managed packages that nothing names: something else requires them."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from packaging.utils import canonicalize_name
+
+from lib.scene import Scene
+from lib.trees import changes, tree
+from lib.wheels import make_wheel
+
+PIPS = pytest.mark.parametrize("pip_version", ["20.3.4", "23.2.1", "26.3"], indirect=True)
+
+
+def requiring(scene: Scene, *requires: str, name: str = "some_lib", version: str = "1.0") -> Path:
+    """A plain wheel that requires something, in the folder that ``--find-links`` names."""
+    return make_wheel(scene.folder / "links", name, version, requires=requires)
+
+
+def names(scene: Scene) -> set[str]:
+    listed = json.loads(scene.pip("list", "--format=json").stdout)
+    return {canonicalize_name(one["name"]) for one in listed} - {"pip", "torch", "setuptools"}
+
+
+@PIPS
+def test_what_pip_cannot_find_as_a_dependency_falls_back(scene: Scene) -> None:
+    requiring(scene, "flash-attn>=2.8,<2.9")
+    scene.catalog(scene.wheel("+new", version="2.9.0"), scene.wheel("+cu126torch2.7"))
+    done = scene.install("-f", scene.folder / "links", "some-lib")
+    assert done.code == 0, done.said
+    assert names(scene) == {"some-lib", "flash-attn"}
+    assert scene.label() == "+cu126torch2.7"
+    assert scene.outcome()["requests"][0]["request"].startswith("flash-attn")
+    assert scene.outcome()["status"] == "fallback"
+
+
+@PIPS
+@pytest.mark.parametrize("quiet", [[], ["-q"]])
+def test_a_dependency_by_url_that_does_not_import_falls_back(scene: Scene, quiet: list[str]) -> None:
+    broken = scene.wheel("+cu12torch2.6", broken=True)
+    requiring(scene, f"flash-attn @ {scene.server.url_of(broken)}")
+    scene.catalog(scene.wheel("+cu126torch2.7"))
+    done = scene.install(*quiet, "-f", scene.folder / "links", "some-lib")
+    assert done.code == 0, done.said
+    assert names(scene) == {"some-lib", "flash-attn"}
+    assert scene.label() == "+cu126torch2.7"
+    assert quiet or "undefined symbol" in done.stderr
+
+
+@PIPS
+@pytest.mark.parametrize("quiet", [[], ["-q"]])
+def test_a_dependency_from_an_index_that_does_not_import_falls_back(scene: Scene, quiet: list[str]) -> None:
+    requiring(scene, "flash-attn>=2.8")
+    broken = scene.wheel("", broken=True)
+    broken.rename(scene.folder / "links" / broken.name)
+    scene.catalog(scene.wheel("+cu126torch2.7"))
+    done = scene.install(*quiet, "-f", scene.folder / "links", "some-lib")
+    assert done.code == 0, done.said
+    assert names(scene) == {"some-lib", "flash-attn"}
+    assert scene.label() == "+cu126torch2.7"
+    assert quiet or "undefined symbol" in done.stderr
+
+
+def test_where_no_build_of_a_dependency_works_everything_is_as_before(scene: Scene) -> None:
+    requiring(scene, "flash-attn>=2.8")
+    broken = scene.wheel("", broken=True)
+    broken.rename(scene.folder / "links" / broken.name)
+    scene.catalog(scene.wheel("+cu126torch2.7", broken=True))
+    before = tree(scene.prefix)
+    done = scene.install("-f", scene.folder / "links", "some-lib")
+    assert done.code == 1, done.said
+    assert changes(before, tree(scene.prefix)) == []
+
+
+def test_a_dependency_that_works_is_pips_own_install(scene: Scene) -> None:
+    requiring(scene, "flash-attn>=2.8")
+    works = scene.wheel("")
+    works.rename(scene.folder / "links" / works.name)
+    scene.catalog()
+    done = scene.install("-f", scene.folder / "links", "some-lib")
+    assert done.code == 0, done.said
+    assert "pipfallback:" not in done.stderr
+    assert scene.outcome()["requests"][0]["status"] == "primary"
+    assert scene.outcome()["requests"][0]["installed"]["verified"] == "imports"
+
+
+def test_a_dependency_of_another_managed_request(scene: Scene) -> None:
+    """xformers is asked for and works; flash-attn comes along and does not."""
+    files = {"xformers/__init__.py": "", "xformers/ops.py": ""}
+    make_wheel(scene.folder / "links", "xformers", "0.1", requires=["flash-attn"], files=files)
+    broken = scene.wheel("", broken=True)
+    broken.rename(scene.folder / "links" / broken.name)
+    scene.catalog(scene.wheel("+cu126torch2.7"))
+    done = scene.install("-f", scene.folder / "links", "xformers")
+    assert done.code == 0, done.said
+    assert names(scene) == {"xformers", "flash-attn"}
+    assert scene.label() == "+cu126torch2.7"
+
+
+def test_no_dependency_is_built_from_source(scene: Scene) -> None:
+    links = scene.folder / "links"
+    requiring(scene, "flash-attn")
+    (links / "flash_attn-2.8.3.tar.gz").write_bytes(b"no archive: a pip that opens it fails otherwise")
+    scene.catalog(scene.wheel("+cu126torch2.7"))
+    done = scene.install("-f", links, "some-lib")
+    assert done.code == 0, done.said
+    assert scene.label() == "+cu126torch2.7"
+
+
+def test_what_the_catalog_does_not_know_stays_pips_word(scene: Scene) -> None:
+    requiring(scene, "never-heard-of")
+    scene.catalog(scene.wheel("+cu126torch2.7"))
+    alone = scene.pip("install", "--no-index", "-f", scene.folder / "links", "some-lib")
+    done = scene.install("-f", scene.folder / "links", "some-lib")
+    assert (done.code, done.stderr) == (alone.code, alone.stderr)
+
+
+def test_no_fallback_leaves_it_to_pip(scene: Scene) -> None:
+    requiring(scene, "flash-attn>=2.8")
+    scene.catalog(scene.wheel("+cu126torch2.7"))
+    alone = scene.pip("install", "--no-index", "-f", scene.folder / "links", "some-lib")
+    done = scene.install("--no-fallback", "-f", scene.folder / "links", "some-lib")
+    assert (done.code, done.stderr) == (alone.code, alone.stderr)
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGKILL])
+def test_a_run_that_is_stopped_while_a_dependency_is_verified_is_put_back(scene: Scene, stop: signal.Signals) -> None:
+    requiring(scene, "flash-attn>=2.8")
+    files = {"flash_attn/__init__.py": "import time\ntime.sleep(60)\n", "flash_attn_2_cuda.py": ""}
+    make_wheel(scene.folder / "links", "flash_attn", "2.8.3", files=files)
+    scene.catalog(scene.wheel("+cu126torch2.7"))
+    before = tree(scene.prefix)
+    command = [sys.executable, "-m", "pipfallback", "install", "--python", scene.python, "--no-index", "-f"]
+    command += [scene.folder / "links", "--fallbacks", scene.folder / "builds.toml", "some-lib"]
+    with subprocess.Popen([str(word) for word in command], env=scene.environ, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 60
+        while not (scene.site / "some_lib").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(0.5)
+        process.send_signal(stop)
+        process.wait()
+    if stop is signal.SIGKILL:
+        assert changes(before, tree(scene.prefix)) != []
+        assert "interrupted" in scene.install("some-lib", "--dry-run").stderr
+    assert changes(before, tree(scene.prefix)) == []
