@@ -25,6 +25,7 @@ COMMANDS = {
     "explain": "asked",
     "env": "asked",
     "verify": "asked",
+    "dockerfile": "dockerfile",
     "lock": "lock",
 }
 
