@@ -20,7 +20,7 @@ test: $(READY)
 test-slow: $(READY)
 	$(BIN)/pytest --numprocesses auto -m "slow and not docker"
 
-# Every step of a transaction stopped in every way, ten pips with every failure: half an hour on two cores.
+# Every step of a transaction stopped in every way, ten pips with every failure, every twin case: an hour on two cores.
 test-matrix: $(READY)
 	$(BIN)/pytest --numprocesses auto -m matrix
 
