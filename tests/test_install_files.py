@@ -435,3 +435,14 @@ def test_a_target_folder_of_pip_conf_is_where_it_is_looked_for(scene: Scene, wor
     assert (scene.folder / "apart" / "flash_attn" / "label.py").exists()
     assert scene.server.requests_of("/v/" + works.name)
     assert versions(scene) == {}
+
+
+def test_quiet_in_pip_conf_silences_our_lines_and_verbose_says_more(scene: Scene, works: Path) -> None:
+    conf = scene.folder / "pip.conf"
+    conf.write_text("[global]\nquiet = 1\n")
+    done = scene.install("flash-attn", PIP_CONFIG_FILE=str(conf))
+    assert done.code == 0, done.said
+    assert "pipfallback:" not in done.stderr
+    assert scene.pip("uninstall", "-y", "flash-attn").code == 0
+    done = scene.install("-v", "flash-attn")
+    assert f"{works.name}" in done.stderr

@@ -80,7 +80,7 @@ def test_what_is_there_already_stays_as_it_was_found(tmp_path: Path, index: Serv
     assert seen.environment.torch == Torch(version="2.7.1+cu126", cuda="12.6", cxx11_abi=True)
     assert not seen.brings_torch
     assert seen.in_words() is None
-    assert (seen.environment.installed or {})["einops"] == "0.8"
+    assert "einops" not in (seen.environment.installed or {}), "beside a build pip may choose another"
     changed = foreseen(python, index, "torch==2.8.0")
     assert changed.environment.torch == Torch(version="2.8.0+cu128", cuda="12.8")
     assert changed.environment.origins["torch"] == "planned"

@@ -183,6 +183,7 @@ def parse(words: Sequence[str], environ: Mapping[str, str]) -> CommandLine:
 
 # pip's options that this program looks at, as pip names their variables: PIP_ and the long name.
 _PIP_VALUES = ("--target", "--prefix", "--root", "--platform", "--python-version", "--abi", "--implementation")
+_PIP_COUNTS = ("--quiet", "--verbose")
 _PIP_LISTS = frozenset({"--platform", "--abi"})
 _PIP_FLAGS = ("--user", "--dry-run", "--no-deps", "--pre", "--require-hashes")
 
@@ -203,6 +204,7 @@ def under_settings(command: CommandLine, config: PipConfig) -> CommandLine:
         if config.get(name)
     }
     flags: dict[str, tuple[str, ...]] = {name: () for name in _PIP_FLAGS if config.flag(name)}
+    flags |= {name: () for name in _PIP_COUNTS if (config.get(name) or "0").strip() not in {"0", "false", "no", "off"}}
     return replace(command, variables=said | flags)
 
 

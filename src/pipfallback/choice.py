@@ -30,9 +30,14 @@ def policy_of(request: Request, package: Package | None, command: CommandLine) -
         trust=command.own.trust_level,
         needs=None if package is None else package.needs,
         specifier=specifier or None,
-        # Whoever names hashes wants one of these files; else it is one that the catalog vouches for.
-        hashes=(request.hashes or (package.named_hashes if package else frozenset())) if hashed else None,
+        hashes=_allowed(request, package) if hashed else None,
     )
+
+
+def _allowed(request: Request, package: Package | None) -> frozenset[str]:
+    """The hashes that will do: those of the requirement (--hash), else those that its URL and the catalog vouch for."""
+    known = package.named_hashes if package is not None and not request.hashed else frozenset[str]()
+    return request.hashes | known
 
 
 def choose(

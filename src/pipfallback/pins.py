@@ -15,11 +15,16 @@ from pipfallback.installed import Installed
 TORCH_FAMILY = ("torch", "torchvision", "torchaudio", "torchtext", "torchcodec", "triton")
 
 
+def is_of_torch(name: str) -> bool:
+    """Whether a distribution (PEP 503 name) is of torch's family: one of its companions, or a CUDA distribution."""
+    return name in TORCH_FAMILY or name.startswith(("nvidia-", "cuda-"))
+
+
 def torch_family(installed: Mapping[str, Installed]) -> frozenset[str]:
     """The installed members of torch's family: its companions, and the CUDA distributions that its metadata requires."""
     if "torch" not in installed:
         return frozenset()
-    libraries = {name for name in _requirement_names(installed["torch"]) if name.startswith(("nvidia-", "cuda-"))}
+    libraries = {name for name in _requirement_names(installed["torch"]) if is_of_torch(name)}
     return frozenset(name for name in (*TORCH_FAMILY, *libraries) if name in installed)
 
 

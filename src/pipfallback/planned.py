@@ -121,7 +121,7 @@ def _seen_after(planned: Sequence[Mapping[str, Any]], environment: Environment) 
     if versions:
         # Beside another build pip may choose other versions than these; only torch is what builds are chosen for.
         there = {name: version for name, version in (environment.installed or {}).items() if name not in versions}
-        family = {name: version for name, version in versions.items() if name in pins.TORCH_FAMILY}
+        family = {name: version for name, version in versions.items() if pins.is_of_torch(name)}
         environment = replace(environment, installed={**there, **family})
     torch = next((metadata for metadata in planned if canonicalize_name(metadata["name"]) == "torch"), None)
     if torch is None:

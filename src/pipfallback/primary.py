@@ -213,9 +213,7 @@ def stands(failure: Failure, about: Collection[str]) -> bool:
 def held_up_by_torch(failure: Failure) -> bool:
     """Whether the pins that hold torch, which are ours, made pip refuse: a build for the installed torch is the cure."""
     pinned = re.findall(r"\(constraint\) ([\w.-]+)", failure.text)
-    return failure.cause is Cause.CONFLICT and any(
-        name in pins.TORCH_FAMILY or name.startswith(("nvidia-", "cuda-")) for name in map(canonicalize_name, pinned)
-    )
+    return failure.cause is Cause.CONFLICT and any(pins.is_of_torch(name) for name in map(canonicalize_name, pinned))
 
 
 def _bounded_to_nothing(failure: Failure) -> str | None:

@@ -32,12 +32,19 @@ def installer_of(command: CommandLine, installation: Installation, python_versio
     beside = (installation.paths.get("scripts", ""),)
     if named == "uv":
         return uv.Uv(program=uv.find_uv(os.environ, beside=beside), installation=installation)
-    if uv.is_uvs_own(installation.prefix):
-        try:
-            return uv.Uv(program=uv.find_uv(os.environ, beside=beside), installation=installation)
-        except uv.UvError:
-            pass  # nobody asked for it
+    if uv.is_uvs_own(installation.prefix) and (program := _uv_at_hand(beside)) is not None:
+        return uv.Uv(program=program, installation=installation)
     return pip_for(installation, python_version)
+
+
+def _uv_at_hand(beside: tuple[str, ...]) -> str | None:
+    """Where uv is; None where it is not, or too old: nobody asked for it."""
+    from pipfallback import uv  # start-up: only where it may be uv
+
+    try:
+        return uv.find_uv(os.environ, beside=beside)
+    except uv.UvError:
+        return None
 
 
 def installer_without_probe(command: CommandLine, target: Target) -> Installer:

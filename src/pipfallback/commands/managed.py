@@ -76,7 +76,8 @@ def report_outcome(outcome: Outcome, job: Job) -> None:
         outcome_file.write(own.outcome, report.outcome_json(outcome))
     if outcome.report is not None:
         _write_report(job.command.values("--report")[-1], outcome.report)
-    for request in outcome.requests if own.explain else ():
+    in_full = own.explain or job.command.has("--verbose")
+    for request in outcome.requests if in_full else ():
         for line in report.considered_lines(request):
             tell(line)
     policies = {each.request.text: policy_of(each.request, each.package, job.command) for each in job.managed}
