@@ -93,3 +93,25 @@ def test_a_command_without_managed_names_is_pips(scene: Scene, command: str, opt
     alone = scene.pip(command, "--no-index", option, scene.folder / "out", "nothing-such")
     done = collect(scene, command, option, "out", "nothing-such")
     assert (done.code, done.stderr) == (alone.code, alone.stderr)
+
+
+@COMMANDS
+def test_another_file_of_that_name_is_told_and_stays(scene: Scene, command: str, option: str) -> None:
+    works = scene.wheel("+cu126torch2.7")
+    scene.catalog(works)
+    (scene.folder / "out").mkdir()
+    (scene.folder / "out" / works.name).write_bytes(b"junk")
+    done = collect(scene, command, option, "out", "flash-attn")
+    assert done.code == 1
+    assert "is there already, and is another file" in done.stderr
+    assert (scene.folder / "out" / works.name).read_bytes() == b"junk"
+
+
+@COMMANDS
+def test_a_file_in_the_place_of_the_folder_is_pips_word(scene: Scene, command: str, option: str) -> None:
+    scene.catalog(scene.wheel("+cu126torch2.7"))
+    (scene.folder / "out").write_text("a file")
+    alone = scene.pip(command, "--no-index", option, scene.folder / "out", "flash-attn")
+    done = collect(scene, command, option, "out", "flash-attn")
+    assert done.code == alone.code
+    assert "pipfallback:" not in done.stderr

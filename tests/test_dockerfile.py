@@ -373,3 +373,16 @@ def test_the_json_form_in_the_documentation_has_the_same_keys(tmp_path: Path) ->
     assert list(form) == list(read)
     assert list(form["lines"][0]) == list(read["lines"][0])
     assert list(form["lines"][0]["requests"][0]) == list(read["lines"][0]["requests"][0])
+
+
+def test_a_comment_between_the_lines_of_a_command_is_no_part_of_it(tmp_path: Path) -> None:
+    text = f"{INCIDENT.splitlines()[0]}\nRUN pip install \\\n# why\n  # and more\n\n  {URL} \\\n  --no-deps\n"
+    done = dockerfile(tmp_path, text)
+    assert f"  --write: pipfallback install {URL} --no-deps\n" in done.stdout, done.said
+
+
+@pytest.mark.parametrize("text", ["", "FOM x\n"])
+def test_what_is_no_dockerfile_is_named(tmp_path: Path, text: str) -> None:
+    done = dockerfile(tmp_path, text)
+    assert done.code != 0
+    assert "Dockerfile: it is no Dockerfile" in done.stderr

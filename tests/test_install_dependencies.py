@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from packaging.utils import canonicalize_name
 
+from lib.program import run_pipfallback
 from lib.scene import Scene
 from lib.trees import changes, tree
 from lib.wheels import make_wheel
@@ -150,3 +151,63 @@ def test_a_run_that_is_stopped_while_a_dependency_is_verified_is_put_back(scene:
         assert changes(before, tree(scene.prefix)) != []
         assert "interrupted" in scene.install("some-lib", "--dry-run").stderr
     assert changes(before, tree(scene.prefix)) == []
+
+
+def test_who_waited_for_another_run_begins_anew(scene: Scene) -> None:
+    """The second command meets flash-attn while the first still tries builds: what its pip chose does not hold then."""
+    requiring(scene, "flash-attn>=2.8")
+    broken = scene.wheel("", broken=True)
+    broken.rename(scene.folder / "links" / broken.name)
+    slow = {"flash_attn/__init__.py": "import time, torch\ntime.sleep(4)\n", "flash_attn_2_cuda.py": ""}
+    works = make_wheel(
+        scene.server.folder / "v", "flash_attn", "2.8.3", filename_version="2.8.3+cu126torch2.7", files=slow
+    )
+    scene.catalog(works)
+    start = [sys.executable, "-m", "pipfallback", "install", "--python", scene.python, "--no-index"]
+    start += ["-f", scene.folder / "links", "--fallbacks", scene.folder / "builds.toml"]
+    both = [
+        subprocess.Popen([str(word) for word in (*start, name)], env=scene.environ, stderr=subprocess.PIPE, text=True)
+        for name in ("flash-attn", "some-lib")
+    ]
+    said = [process.communicate(timeout=120)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert names(scene) == {"some-lib", "flash-attn"}
+    assert (
+        run_pipfallback(
+            ["verify", "flash-attn", "--fallbacks", scene.folder / "builds.toml"],
+            python=scene.python,
+            env=scene.environ,
+        ).code
+        == 0
+    )
+
+
+@pytest.mark.parametrize("option", ["--target", "--prefix", "--root"])
+def test_a_dependency_in_a_separate_folder(scene: Scene, option: str) -> None:
+    """The newer build would need another lib than the one that is asked for."""
+    requiring(scene, "flash-attn==2.8.3", "plain", version="2.0")
+    requiring(scene, "flash-attn", version="1.0")
+    make_wheel(scene.folder / "links", "plain", "1.0")
+    broken = scene.wheel("", broken=True)
+    broken.rename(scene.folder / "links" / broken.name)
+    scene.catalog(scene.wheel("+cu126torch2.7", version="2.8.4"), scene.wheel("+cu126torch2.7"))
+    apart = scene.folder / "apart"
+    done = scene.install("-f", scene.folder / "links", option, apart, "some-lib")
+    assert done.code == 0, done.said
+    found = {path.name for path in apart.rglob("*.dist-info")}
+    assert found == {"some_lib-2.0.dist-info", "plain-1.0.dist-info", "flash_attn-2.8.3.dist-info"}
+    label = next(apart.rglob("flash_attn/label.py")).read_text()
+    assert "+cu126torch2.7" in label
+
+
+def test_what_requires_it_says_which_versions_will_do(scene: Scene) -> None:
+    requiring(scene, "flash-attn==2.8.3", version="2.0")
+    requiring(scene, "flash-attn", version="1.0")
+    requiring(scene, "some-lib", name="deep")
+    broken = scene.wheel("", broken=True)
+    broken.rename(scene.folder / "links" / broken.name)
+    scene.catalog(scene.wheel("+new", version="2.8.4"), scene.wheel("+cu126torch2.7"))
+    done = scene.install("-f", scene.folder / "links", "deep")
+    assert done.code == 0, done.said
+    assert scene.label() == "+cu126torch2.7"
+    assert (scene.site / "some_lib-2.0.dist-info").exists()

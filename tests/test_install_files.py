@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from packaging.utils import canonicalize_name
 
+from lib.program import run_pipfallback
 from lib.scene import Scene
 from lib.server import Server
 from lib.trees import changes, tree
@@ -446,3 +447,29 @@ def test_quiet_in_pip_conf_silences_our_lines_and_verbose_says_more(scene: Scene
     assert scene.pip("uninstall", "-y", "flash-attn").code == 0
     done = scene.install("-v", "flash-attn")
     assert f"{works.name}" in done.stderr
+
+
+@pytest.mark.parametrize("words", [["--no-binary", ":all:"], ["--no-binary=x,flash-attn"], ["-r", "r.txt"]])
+def test_what_the_user_wants_from_sources_is_pips_alone(scene: Scene, works: Path, words: list[str]) -> None:
+    (scene.folder / "r.txt").write_text("--no-binary flash-attn\n")
+    done = scene.install("flash-attn", *words)
+    assert done.code == 1
+    assert "No matching distribution found for flash-attn" in done.stderr
+    assert not scene.server.requests_of("/v/" + works.name)
+
+
+def test_a_requirement_that_contradicts_the_lock_is_told(scene: Scene) -> None:
+    scene.catalog()
+    file = locked(scene, ("other", "2.0", other(scene, version="2.0")))
+    done = scene.install("--lock", file, "other==1.0")
+    assert done.code == 1
+    assert f"{file} has other 2.0; other==1.0 is asked for" in done.stderr
+
+
+def test_a_password_in_what_a_user_named_is_not_told(scene: Scene) -> None:
+    url = "http://alice:s3cret@127.0.0.1:9/pylock.toml"
+    scene.catalog()
+    for words in (["--lock", url], ["--outcome", url], ["--python", url]):
+        done = run_pipfallback(["install", *words, "flash-attn"], cwd=scene.folder, env=scene.environ)
+        assert done.code != 0
+        assert "s3cret" not in done.said

@@ -334,3 +334,25 @@ def test_the_uv_that_runs_us_counts_before_the_one_on_path(tmp_path: Path) -> No
     assert find_uv({"UV": str(named), "PATH": str(UV.parent)}) == str(named)
     assert find_uv({"PATH": str(UV.parent)}) == str(UV)
     assert find_uv({"PATH": ""}) == str(UV)
+
+
+def test_a_lock_with_a_managed_package_is_installed(scene: Scene) -> None:
+    wheel = scene.wheel("+cu126torch2.7")
+    scene.catalog()
+    (scene.folder / "pylock.toml").write_text(
+        'lock-version = "1.0"\ncreated-by = "test"\n[[packages]]\nname = "flash-attn"\n'
+        f'[packages.archive]\nurl = "{scene.server.url_of(wheel)}"\nhashes = {{sha256 = "{sha256(wheel)}"}}\n'
+    )
+    done = install(scene, "-r", "pylock.toml")
+    assert done.code == 0, done.said
+    assert scene.label() == "+cu126torch2.7"
+    assert scene.outcome()["installed"]["verified"] == "imports"
+
+
+@pytest.mark.parametrize("setting", ["PIP_NO_DEPS", "PIP_PRE", "PIP_NO_INDEX"])
+def test_a_flag_may_be_said_twice(scene: Scene, setting: str) -> None:
+    wheel = scene.wheel("+cu126torch2.7")
+    scene.catalog()
+    option = "--" + setting.removeprefix("PIP_").lower().replace("_", "-")
+    done = install(scene, option, option, scene.server.url_of(wheel), **{setting: "1"})
+    assert done.code == 0, done.said

@@ -9,7 +9,7 @@ own terminal and streams; nothing of its internals is imported by name. CONFIG i
 ``pip``: a folder or wheel that holds a pip to use where the interpreter has none. The channel gets one JSON line for
 each record that pip logs as a warning or worse, with the chain of exceptions that led to it. ``meeting``: where pip is
 about to install one of these packages, their names are written to ``met``, and pip waits for ``answer``, an object as
-"undo", before it goes on.
+"undo", with which it goes on, or null, with which it ends.
 """
 
 from __future__ import annotations
@@ -130,6 +130,9 @@ class Meeting:
             time.sleep(0.01)
         with open(self.answer, encoding="utf-8") as file:
             undo = json.load(file)
+        if undo is None:
+            sys.stdout.flush()
+            os._exit(1)
         hold(undo["alive"])
         watch_changes(undo)
 

@@ -18,11 +18,16 @@ from pipfallback.requirement_files import Fetch, Line, Sheet, read_sheet
 # Of a requirement file's own options, those that decide what is looked for, and where (pip's documentation,
 # "Requirements File Format", "Global options").
 _DECIDING = frozenset({
-    "--extra-index-url", "--find-links", "--index-url", "--no-index", "--pre", "--require-hashes", "--trusted-host",
+    "--extra-index-url", "--find-links", "--index-url", "--no-binary", "--no-index", "--pre", "--require-hashes", "--trusted-host",
 })  # fmt: skip
 
 # The file names that pip reads as a lock (PEP 751), extras of the lock behind them.
 _LOCK = re.compile(r"(^|[\\/])pylock(\.[^./\\]+)?\.toml(\[[^\]]*\])?$")
+
+
+def is_lock(name: str) -> bool:
+    """Whether a requirement file of that name is read as a lock."""
+    return _LOCK.search(name) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +192,7 @@ class _Reader:
 
     def _file(self, item: Item, name: str) -> Element:
         path = name.partition(":")[0] if item.name == "--group" else name
-        if item.name in {"--requirement", "--group"} and _LOCK.search(path):
+        if item.name in {"--requirement", "--group"} and is_lock(path):
             return Element(item=item, asks=tuple(_locked(path)), locked=True)
         if item.name in {"--group", "--requirements-from-script"}:
             from pipfallback import project_files  # start-up: seldom needed

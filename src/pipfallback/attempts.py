@@ -93,9 +93,13 @@ class Workplace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Success:
-    """What an attempt left installed, and where from. ``verdict`` is None where verification was not wanted."""
+    """What an attempt left installed, and where from. ``verdict`` is None where verification was not wanted.
+
+    ``pin``: the requirement that leaves it as it is.
+    """
 
     installed: Installed
+    pin: str
     location: str
     sha256: str | None
     verdict: Verdict | None
@@ -138,9 +142,12 @@ def try_candidate(
     try:
         before = place.installed()
         imports = package.imports_for(candidate.build.version)
-        there = _there_already(candidate, before) if reuse else None
+        apart = place.layout.separate and package.name not in asks.names
+        there = _there_already(candidate, before) if reuse and not apart else None
         new = there or _bring(candidate, request, policy, asks, imports=imports, place=place)
-        pinned = {**settled, package.name: request.pinned(new.installed.version)}
+        # pip does not look into a separate folder: what came as a dependency is asked for as the very file.
+        pin = new.link if apart and new.link else request.pinned(new.installed.version)
+        pinned = {**settled, package.name: pin}
         _pip_rest(asks, pinned=pinned, dropped=dropped, before=before, metadata=new.metadata, place=place)
         own = asks.command.own
         verdict = _verify(package, new.installed, own.verify, own.verify_timeout, place)
@@ -153,15 +160,18 @@ def try_candidate(
         return Tried(attempt=attempt, fetch=failed.fetch, pip=failed.pip, about=failed.about)
     return Tried(
         attempt=attempt_of(candidate, "verify", started, None),
-        success=Success(installed=new.installed, location=candidate.location, sha256=new.sha256, verdict=verdict),
+        success=Success(
+            installed=new.installed, pin=pin, location=candidate.location, sha256=new.sha256, verdict=verdict
+        ),
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _InPlace:
-    """A candidate that is installed, not verified yet."""
+    """A candidate that is installed, not verified yet. ``link``: the URL of its file here, if it was fetched."""
 
     installed: Installed
+    link: str | None = None
     sha256: str | None
     metadata: Metadata
 
@@ -199,7 +209,7 @@ def _bring(
     if "://" in candidate.location and not candidate.location.startswith("file:"):
         with place.transaction.changing() as log:
             write_direct_url(installed, candidate.location, fetched.sha256, log)
-    return _InPlace(installed=installed, sha256=fetched.sha256, metadata=metadata)
+    return _InPlace(installed=installed, link=_link(fetched), sha256=fetched.sha256, metadata=metadata)
 
 
 def _pip_alone(asks: Asks, fetched: Fetched, metadata: Metadata, place: Workplace) -> None:
@@ -215,9 +225,12 @@ def _pip_alone(asks: Asks, fetched: Fetched, metadata: Metadata, place: Workplac
 
     # With --target pip leaves what is there alone, and warns, unless it may upgrade it.
     upgrade = ("--upgrade",) if asks.command.has("--target") else ()
-    link = f"{fetched.path.absolute().as_uri()}#sha256={fetched.sha256}"
     wording = without_any(asks, place.scratch, options=options)
-    _run(place, replace(wording, words=(*wording.words, *upgrade, link)), metadata)
+    _run(place, replace(wording, words=(*wording.words, *upgrade, _link(fetched))), metadata)
+
+
+def _link(fetched: Fetched) -> str:
+    return f"{fetched.path.absolute().as_uri()}#sha256={fetched.sha256}"
 
 
 def _pip_rest(
@@ -238,7 +251,7 @@ def _pip_rest(
     fixed = [name for name in before if name not in {*pinned, *asks.names}]
     extra = (*pins.constraints(before, fixed, place.scratch / "pins.txt"), *missing)
     # pip does not look into a separate folder for what is installed, and would fetch it again.
-    there = {*pinned, *dropped} if place.layout.separate else dropped
+    there = {*(pinned.keys() & asks.names), *dropped} if place.layout.separate else dropped
     wanted = {name: pin for name, pin in pinned.items() if name not in there}
     _run(place, words_of_rest(asks, pinned=wanted, dropped=there, extra=extra, folder=place.scratch), metadata)
     if changes := pins.moved(before, place.installed(), fixed):

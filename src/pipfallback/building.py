@@ -72,8 +72,16 @@ def _verified(
     if installed is None:
         return None, f"pip ended well, but {package.name} is not installed"
     if not command.own.verify:
-        return Success(installed=installed, location=location, sha256=None, verdict=None), None
+        return Success(
+            installed=installed,
+            pin=f"{package.name}=={installed.version}",
+            location=location,
+            sha256=None,
+            verdict=None,
+        ), None
     verdict = place.verify(package, installed.version, timeout=command.own.verify_timeout)
     if not verdict.acceptable:
         return None, verdict.message or "it does not import"
-    return Success(installed=installed, location=location, sha256=None, verdict=verdict), None
+    return Success(
+        installed=installed, pin=f"{package.name}=={installed.version}", location=location, sha256=None, verdict=verdict
+    ), None

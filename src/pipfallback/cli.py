@@ -92,10 +92,20 @@ def _run(words: list[str]) -> int:
     if words[0] in {"-V", "--version"}:
         print(f"pipfallback {__version__} from {Path(__file__).parent} (python {sys.version.split()[0]})")
         return 0
+    if not _has_folder():
+        raise PipfallbackError("the current folder is gone", hints=("cd to a folder that exists",))
     from pipfallback.commands.starting import read_words  # start-up: not for --version and --help
 
     module = COMMANDS.get(read_words(words).command or "", "passing")
     return cast("int", import_module(f"pipfallback.commands.{module}").run(words))
+
+
+def _has_folder() -> bool:
+    try:
+        os.getcwd()  # noqa: PTH109 - Path.cwd imports more than is needed here
+    except FileNotFoundError:
+        return False
+    return True
 
 
 if __name__ == "__main__":

@@ -12,9 +12,11 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 from pipfallback.arguments import CommandLine, Item
 from pipfallback.builds import Candidate, read_build
 from pipfallback.choice import policy_of
+from pipfallback.errors import PipfallbackError
 from pipfallback.fetching import AttemptFailed, attempt_of, fetch, judged, look_into
 from pipfallback.inspection.wheel import InvalidWheelError, read_metadata
-from pipfallback.net.download import Downloader
+from pipfallback.net.content import sha256_of
+from pipfallback.net.download import Downloader, Fetched
 from pipfallback.outcome import Attempt, Ending, Outcome, Primary, RequestOutcome, Status
 from pipfallback.pip import PipRun
 from pipfallback.pip_failures import Cause
@@ -25,6 +27,12 @@ from pipfallback.rewording import replacing, reworded, without_building
 
 # pip's option that names the folder, by command; both write to the current folder without it.
 _FOLDER = {"download": "--dest", "wheel": "--wheel-dir"}
+
+
+class FileThereError(PipfallbackError):
+    """Another file has the name of the one that is to be brought."""
+
+    reference = "file-there"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +203,7 @@ class _Collection:
     def _bring(self, candidate: Candidate, managed: Managed) -> Path:
         job, package = self._job, managed.package
         fetched = fetch(candidate, self._downloader)
+        self._check_free(candidate, fetched)
         policy = policy_of(managed.request, package, job.command)
         look_into(candidate, fetched, policy, package.imports_for(candidate.build.version), self._inside)
         while True:
@@ -208,6 +217,15 @@ class _Collection:
             if culprit is None or culprit.package.name in self._failed:
                 raise AttemptFailed("pip", run.failure.in_words, pip=run)
             self._fails(culprit, failed_primary(run.failure))
+
+    def _check_free(self, candidate: Candidate, fetched: Fetched) -> None:
+        """pip leaves a file of that name as it is, and would take it for the build. Raises FileThereError."""
+        there = folder_of(self._job.command) / candidate.build.filename
+        if there.is_file() and sha256_of(there) != fetched.sha256:
+            raise FileThereError(
+                f"{there} is there already, and is another file than that of {candidate.source}",
+                hints=("remove it, or name another folder",),
+            )
 
     def _outcome(self, ending: Ending, exit_code: int = 1) -> Outcome:
         for name, each in self._known.items():
@@ -224,9 +242,14 @@ class _Collection:
         )
 
 
-def _wheels(command: CommandLine) -> list[Path]:
+def folder_of(command: CommandLine) -> Path:
+    """Where the files go."""
     folders = command.values(_FOLDER[command.command or "download"])
-    return sorted(Path(folders[-1] if folders else ".").glob("*.whl"))
+    return Path(folders[-1] if folders else ".")
+
+
+def _wheels(command: CommandLine) -> list[Path]:
+    return sorted(folder_of(command).glob("*.whl"))
 
 
 def _link(path: Path) -> str:

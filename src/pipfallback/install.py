@@ -27,11 +27,15 @@ def install(job: Job) -> Outcome:
 
 @dataclass(slots=True, kw_only=True)
 class Opened:
-    """A story that can be told. Without a good ``outcome`` everything is put back."""
+    """A story that can be told. Without a good ``outcome`` everything is put back.
+
+    ``waited``: another run has changed the environment in the meantime.
+    """
 
     job: Job
     place: Workplace
     story: Story
+    waited: bool
     outcome: Outcome | None = None
 
 
@@ -61,7 +65,7 @@ def opened(job: Job) -> Iterator[Opened]:
                 downloader=job.online.downloader(change.scratch),
                 inside=inside_of(job, job.environment),
             )
-            begun = Opened(job=job, place=place, story=Story(job, place))
+            begun = Opened(job=job, place=place, story=Story(job, place), waited=change.waited)
             yield begun
         if begun.outcome is not None and begun.outcome.exit_code == 0:
             change.commit()

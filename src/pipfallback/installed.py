@@ -9,9 +9,13 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import reduce
+from operator import and_
 from pathlib import Path
 from typing import Any
 
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from pipfallback._undo_log import UndoLog
@@ -126,3 +130,31 @@ def _record_paths(info: Path) -> list[str]:
         return [row[0] for row in _record_rows(info / "RECORD") if row]
     except OSError:
         return []
+
+
+def requirements_of(distribution: Installed) -> Iterator[Requirement]:
+    """What its METADATA requires; what cannot be read is passed over."""
+    try:
+        text = (distribution.info / "METADATA").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return
+    for line in text.split("\n\n", 1)[0].splitlines():
+        if line.lower().startswith("requires-dist:"):
+            try:
+                yield Requirement(line.partition(":")[2].strip())
+            except InvalidRequirement:
+                continue
+
+
+def wanted_version(name: str, installed: Mapping[str, Installed]) -> SpecifierSet:
+    """The versions of a package that all installed ones admit that require it."""
+    found = (each for distribution in installed.values() for each in requirements_of(distribution))
+    return reduce(
+        and_,
+        (
+            each.specifier
+            for each in found
+            if canonicalize_name(each.name) == name and (each.marker is None or each.marker.evaluate({"extra": ""}))
+        ),
+        SpecifierSet(),
+    )

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from pipfallback.installed import Installed
+from pipfallback.installed import Installed, requirements_of
 
 # DESIGN 4: what a change of torch changes with it.
 TORCH_FAMILY = ("torch", "torchvision", "torchaudio", "torchtext", "torchcodec", "triton")
@@ -24,7 +23,8 @@ def torch_family(installed: Mapping[str, Installed]) -> frozenset[str]:
     """The installed members of torch's family: its companions, and the CUDA distributions that its metadata requires."""
     if "torch" not in installed:
         return frozenset()
-    libraries = {name for name in _requirement_names(installed["torch"]) if is_of_torch(name)}
+    required = {canonicalize_name(each.name) for each in requirements_of(installed["torch"])}
+    libraries = {name for name in required if is_of_torch(name)}
     return frozenset(name for name in (*TORCH_FAMILY, *libraries) if name in installed)
 
 
@@ -56,16 +56,3 @@ def _is_valid(version: str) -> bool:
     except InvalidVersion:
         return False
     return True
-
-
-def _requirement_names(distribution: Installed) -> Iterable[str]:
-    try:
-        text = (distribution.info / "METADATA").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return
-    for line in text.split("\n\n", 1)[0].splitlines():
-        if line.lower().startswith("requires-dist:"):
-            try:
-                yield canonicalize_name(Requirement(line.partition(":")[2].strip()).name)
-            except InvalidRequirement:
-                continue

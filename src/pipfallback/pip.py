@@ -42,11 +42,12 @@ class Recorder(Protocol):
 class Meeting:
     """What is to happen when pip is about to install one of the packages ``names``, before it changes anything.
 
-    ``met`` is called once and gives what is to record the changes from there on.
+    ``met`` is called once and gives what is to record the changes from there on; None ends pip instead, since what it
+    has found out does not hold any more.
     """
 
     names: Collection[str]
-    met: Callable[[], Recorder]
+    met: Callable[[], Recorder | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,9 +152,9 @@ class _Waiting:
         if self._done or not self._met.exists():
             return
         self._done = True
-        recording = json.dumps(dict(self._meeting.met().recording))
+        recorder = self._meeting.met()
         draft = self._answer.with_suffix(".draft")
-        draft.write_text(recording, encoding="utf-8")
+        draft.write_text(json.dumps(None if recorder is None else dict(recorder.recording)), encoding="utf-8")
         draft.replace(self._answer)
 
 

@@ -127,7 +127,8 @@ def words_of_primary(asks: Asks, catalog: Catalog, place: Workplace, *, hold_tor
     """The command as written, with torch held where it is and no build from source of what the catalog knows."""
     installed = place.installed()
     extra: list[str] = []
-    if hold_torch:
+    # A lock says itself which torch it is for, and uv takes no constraints beside one.
+    if hold_torch and not any(element.locked for element in asks.elements):
         family = pins.torch_family(installed) - asks.names
         extra += pins.constraints(installed, family, place.scratch / "torch.txt")
     extra += without_building(asks.command, catalog.packages)

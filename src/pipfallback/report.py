@@ -25,6 +25,7 @@ _WHY = {
     "no-matching-distribution": "pip itself found no build",
     "import-failed": "what pip installed does not import",
     "not-replaced": "pip had left another build of that version in place",
+    "build-not-allowed": "sources are not built without --allow-build",
     "build-failed": "pip could not build it",
     "conflict": "what pip would take needs another torch",
     "requires-python": "what pip found is for another Python",

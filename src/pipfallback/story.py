@@ -8,7 +8,7 @@ from dataclasses import replace
 from pipfallback import install_report, pins
 from pipfallback.attempts import Success, Workplace
 from pipfallback.compatibility import Decision
-from pipfallback.installed import Installed
+from pipfallback.installed import Installed, wanted_version
 from pipfallback.outcome import (
     Attempt,
     Ending,
@@ -161,7 +161,11 @@ class Story:
             for name in packages.keys() & now.keys() - self._managed.keys() - self._job.asks.names
             if name not in self._before or now[name].version != self._before[name].version
         ]
-        return [Managed(request=read_request(name), package=packages[name], dependency=True) for name in sorted(new)]
+        wanted = {name: f"{name}{wanted_version(name, now)}" for name in sorted(new)}
+        return [
+            Managed(request=read_request(text), package=packages[name], dependency=True)
+            for name, text in wanted.items()
+        ]
 
     def _given_up(self, ending: Ending) -> Outcome:
         return self._outcome("ok" if self._as_written() else ending)
@@ -268,7 +272,7 @@ class Story:
         return "ok"
 
     def _settle(self, managed: Managed, success: Success) -> None:
-        self._settled[managed.package.name] = managed.request.pinned(success.installed.version)
+        self._settled[managed.package.name] = success.pin
         self._origins[managed.package.name] = success.location
         self._tell_inconclusive(managed, success.verdict)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from pipfallback.arguments import CommandLine
 from pipfallback.errors import PipfallbackError
+from pipfallback.requests import redacted
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -68,17 +69,20 @@ def show(as_json: bool, document: object, renderables: Callable[[ModuleType], Se
 
 
 def show_error(error: PipfallbackError, *, as_json: bool) -> None:
-    """Print an error: what failed, its causes, what to do next; as a JSON document on standard output if wanted."""
+    """Print an error: what failed, its causes, what to do next; as a JSON document on standard output if wanted.
+
+    Whatever a user has named may be a URL with a password in it.
+    """
     if as_json:
         from pipfallback.report import error_json  # start-up: only where an error is shown
 
-        print(json.dumps(error_json(error), indent=2))
+        print(redacted(json.dumps(error_json(error), indent=2)))
         return
     lines = [f"{_red('error:')} {error.message}", *(f"  {detail}" for detail in error.details)]
     lines += [f"cause: {cause}" for cause in error.causes]
     if error.hints:
         lines += ["", *(f"hint: {hint}" for hint in error.hints)]
-    print("\n".join(lines), file=sys.stderr)
+    print(redacted("\n".join(lines)), file=sys.stderr)
 
 
 def _red(text: str) -> str:

@@ -25,6 +25,7 @@ from packaging.version import InvalidVersion, Version
 
 from pipfallback import processes
 from pipfallback._undo_log import UndoLog
+from pipfallback.asks import is_lock
 from pipfallback.errors import TargetError
 from pipfallback.machine import Installation
 from pipfallback.pip import Meeting, PipRun, Recorder
@@ -150,6 +151,8 @@ class _Install:
         plan = read_plan(plain(planned.stderr))
         if recorder is None and meeting is not None and not plan.added.keys().isdisjoint(meeting.names):
             recorder = meeting.met()
+            if recorder is None:
+                return PipRun(exit_code=1, failure=None, seconds=self._seconds)
         if recorder is not None and plan.added and (failed := self._prepare(plan, recorder)) is not None:
             return self._ended(failed)
         return self._ended(self._uv_run(self._words(), self._screen(INSTALLING)))
@@ -164,7 +167,8 @@ class _Install:
         """Fetch what will come, and put all that will change into the journal; a run that failed, if one did."""
         self._alive = str(recorder.recording["alive"])
         scratch = self._folder / "coming"
-        fetched = self._uv_run(self._words_to_scratch(plan, scratch), self._screen(FETCHING), more=_wanted(plan))
+        more = () if self._is_locked() else _wanted(plan)
+        fetched = self._uv_run(self._words_to_scratch(plan, scratch), self._screen(FETCHING), more=more)
         if fetched.exit_code:
             return fetched
         with _log_of(recorder) as log:
@@ -187,8 +191,12 @@ class _Install:
         overrides.write_text("".join(f'{name} ; python_version < "0"\n' for name in stays), encoding="utf-8")
         others = [f"--overrides={file}" for file in self._environ.get("UV_OVERRIDE", "").split()]
         place = "--target" if self._translation.has("--target") else "--prefix"
-        left_out = (f"--overrides={overrides}",) if stays else ()
+        left_out = (f"--overrides={overrides}",) if stays and not self._is_locked() else ()
         return (*options, *left_out, *others, f"{place}={scratch}", "--link-mode=symlink")
+
+    def _is_locked(self) -> bool:
+        """Whether it installs a lock: that is exact, and uv takes no further requirements and no overrides beside it."""
+        return any(map(is_lock, self._translation.values("--requirements")))
 
     def _share_cache(self) -> None:
         """Without a cache the second run would fetch again what the first has: they get one that lasts as long as they."""

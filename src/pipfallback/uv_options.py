@@ -247,7 +247,7 @@ class _Translator:
         if bundle and self._is_unsaid("SSL_CERT_FILE"):
             self._variables.setdefault("SSL_CERT_FILE", bundle)
         return Translation(
-            options=tuple(self._options),
+            options=_each_once(self._options),
             requirements=tuple(_requirement(item) for item in self._command.requirements),
             variables=self._variables,
             removed=frozenset(self._removed),
@@ -360,3 +360,10 @@ def _requirement(item: Item) -> str:
 def canonical_names() -> frozenset[str]:
     """Every option of pip that the table speaks of."""
     return frozenset(map(canonical, {*SAME, *FIXED, *VARIABLES, *DROPPED, *SPECIAL, *LACKING}))
+
+
+def _each_once(options: Sequence[tuple[str, str | None]]) -> tuple[tuple[str, str | None], ...]:
+    """pip lets the same be said twice, uv does not; but for the options that it counts."""
+    counted = {"--quiet", "--verbose"}
+    places = {option: place for place, option in reversed(list(enumerate(options)))}
+    return tuple(option for place, option in enumerate(options) if option[0] in counted or places[option] == place)

@@ -37,7 +37,8 @@ def run(words: Sequence[str]) -> int:
         load_catalog(command.own.fallbacks)  # a file that the user named must be there and be right, even if unused
     asks = read_command(command, target)
     names = managed_names(catalog_layers(command)) if command.own.fallback else frozenset[str]()
-    if not asks.requirements or not names:
+    folder = command.values("--wheel-dir" if command.command == "wheel" else "--dest")
+    if not asks.requirements or not names or (folder and Path(folder[-1]).is_file()):
         return become_pip(command, target)  # pip says what is missing, or wrong with a file
     finish_interrupted_runs()
     if not names.isdisjoint(asks.names):

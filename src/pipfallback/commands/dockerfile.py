@@ -52,7 +52,10 @@ def run(words: Sequence[str]) -> int:
     catalog = load_catalog(question.command.own.fallbacks)
     with online(question.command, None) as net:
         judge = Judge(catalog=catalog, online=net, command=question.command, described=question.described)
-        found = find(text, _platforms(question), question.context, judge)
+        try:
+            found = find(text, _platforms(question), question.context, judge)
+        except DockerfileError as error:
+            raise DockerfileError(f"{question.file}: {error.message}", hints=error.hints) from None
     name = "Dockerfile" if question.file == "-" else question.file
     lines = list(shown.lines(name, found, text))
     show(

@@ -12,6 +12,7 @@ from pipfallback.asks import Ask, Asks
 from pipfallback.commands.starting import read_command, read_words
 from pipfallback.locked import LockFileError, Selection, constraints, links_page, read_lock, reference, select
 from pipfallback.looking import applies, look
+from pipfallback.requests import shown
 from pipfallback.rewording import reworded
 from pipfallback.target import Target
 
@@ -33,6 +34,7 @@ def held_by_lock(asks: Asks, file: str, target: Target, folder: Path) -> Asks:
             f"{file} does not name {', '.join(lacking)}",
             hints=("make it anew, with all that is asked for: pipfallback lock",),
         )
+    _check_versions(asks, selection)
     page, bounds = folder / "links.html", folder / "bounds.txt"
     page.write_text(links_page(selection), encoding="utf-8")
     bounds.write_text("".join(f"{line}\n" for line in constraints(selection)), encoding="utf-8")
@@ -47,6 +49,17 @@ def held_by_lock(asks: Asks, file: str, target: Target, folder: Path) -> Asks:
     os.environ.update(wording.variables)
     command = replace(read_words(wording.words), own=asks.command.own)
     return replace(read_command(command, target), held=frozenset(selection.taken))
+
+
+def _check_versions(asks: Asks, selection: Selection) -> None:
+    for ask in asks.requirements:
+        taken = selection.taken.get(ask.request.name or "")
+        version = None if taken is None else taken.package.version
+        if version is not None and not ask.request.specifier.contains(version, prereleases=True):
+            raise LockFileError(
+                f"{selection.file} has {ask.request.name} {version}; {shown(ask.request.text)} is asked for",
+                hints=("make it anew, with what is asked for now: pipfallback lock",),
+            )
 
 
 def _from(selection: Selection, ask: Ask) -> str | None:

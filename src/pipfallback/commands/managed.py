@@ -59,9 +59,16 @@ def job_of(asks: Asks, target: Target) -> Job:
 
 
 def _managed(asks: Asks, catalog: Catalog, environment: Environment) -> tuple[Managed, ...]:
-    """In the order in which they are asked for, each once."""
+    """In the order in which they are asked for, each once; but for what the user wants from sources (--no-binary)."""
     names = dict.fromkeys(ask.request.name for ask in asks.requirements if ask.request.name in catalog.packages)
-    merged = {name: asks.merged(name, lambda request: applies(request, environment)) for name in names if name}
+    sources = {each for value in asks.command.values("--no-binary") for each in value.split(",")}
+    if ":all:" in sources:
+        names = {}
+    merged = {
+        name: asks.merged(name, lambda request: applies(request, environment))
+        for name in names
+        if name and name not in sources
+    }
     return tuple(
         Managed(request=request, package=catalog.packages[name], locked=asks.is_locked(name))
         for name, request in merged.items()

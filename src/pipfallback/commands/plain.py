@@ -41,7 +41,8 @@ def install_plain(asks: Asks, target: Target, names: frozenset[str]) -> int:
     with ExitStack() as stack:
         run, begun = _run(asks, target, watched, stack)
         if begun is not None:
-            begun.outcome = begun.story.after(run)
+            # Whoever waited for another run has a pip that knows of an environment that is gone.
+            begun.outcome = begun.story.run() if begun.waited else begun.story.after(run)
     if begun is not None and begun.outcome is not None:
         from pipfallback.commands.managed import report_outcome  # start-up: only after a story
 
@@ -56,12 +57,12 @@ def _run(asks: Asks, target: Target, names: frozenset[str], stack: ExitStack) ->
     """Run pip; and the story that is to be told, within ``stack``, where a managed package was met."""
     begun: list[Opened] = []
 
-    def begin() -> Transaction:
+    def begin() -> Transaction | None:
         from pipfallback.commands.managed import job_of  # start-up: only where a package is met
         from pipfallback.install import opened
 
         begun.append(stack.enter_context(opened(job_of(asks, target))))
-        return begun[0].place.transaction
+        return None if begun[0].waited else begun[0].place.transaction
 
     command = asks.command
     extra = without_building(command, names)

@@ -92,6 +92,10 @@ def command_text(install: Install) -> str:
     return redacted(" ".join(piece.raw for piece in (*install.program, *install.rest)))
 
 
+# The end of a line that goes on, with the comments that may stand between it and the next (Dockerfile reference, "Format").
+_CONTINUED = re.compile(r"[\\`][ \t]*\r?\n(?:[ \t]*(?:#[^\n]*)?\n)*")
+
+
 def rewritten_text(finding: Finding, text: str) -> str | None:
     """The command as ``--write`` would have it; None where it stays."""
     rewrite = finding.rewrite
@@ -103,7 +107,7 @@ def rewritten_text(finding: Finding, text: str) -> str | None:
     words = apply(text[start:end], edits)
     if finding.install.form == "exec":
         return redacted(" ".join(json.loads(f"[{words}]")))
-    return redacted(" ".join(re.sub(r"(\\|`)[ \t]*\r?\n", " ", words).split()))
+    return redacted(" ".join(_CONTINUED.sub(" ", words).split()))
 
 
 def hints(finding: Finding, *, needed: bool) -> Iterator[str]:
