@@ -41,7 +41,7 @@ LAYERS: tuple[tuple[frozenset[str], ...], ...] = tuple(
         ("attempts building fetching install_report primary prospects story turns",),
         ("install", "collecting", "questions", "checks"),
         ("report tables", "outcome_file", "asking", "manual completion"),
-        ("locking", "dockerfile"),
+        ("locking", "dockerfile", "catalog_work"),
         ("terminal",),
         ("commands",),
         ("cli",),

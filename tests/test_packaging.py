@@ -55,3 +55,26 @@ def test_it_runs_where_it_is_installed(wheel: Path, tmp_path: Path, environ: dic
         done = run([*command, "--version"], env=environ)
         assert done.code == 0, done.said
         assert __version__ in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", ["3.10", "3.13"])
+def test_every_module_loads_with_the_oldest_and_the_newest_python(
+    wheel: Path, version: str, tmp_path: Path, environ: dict[str, str]
+) -> None:
+    """Installed from the index, with what that Python needs; what runs in targets alone is not to be imported."""
+    python = make_venv(tmp_path / "venv", python=version)
+    installed = run([python, "-m", "pip", "install", "--quiet", wheel], env=environ, timeout=300)
+    assert installed.code == 0, installed.said
+    code = (
+        "import importlib, pkgutil, pipfallback\n"
+        "for found in pkgutil.walk_packages(pipfallback.__path__, 'pipfallback.'):\n"
+        "    if not found.name.rpartition('.')[2].startswith('_'):\n"
+        "        importlib.import_module(found.name)\n"
+    )
+    loaded = run([python, "-c", code], env=environ)
+    assert loaded.code == 0, loaded.said
+    planned = run(
+        [python.parent / "pipfallback", "plan", "flash-attn", "--torch", "2.7.1+cu126", "--json"], env=environ
+    )
+    assert '"decisions"' in planned.stdout, planned.said

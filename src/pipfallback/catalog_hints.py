@@ -13,9 +13,9 @@ from pipfallback.toml_lines import KeyPath
 
 HINT_KEYS = ("torch_digits", "cxx11_abi", "torch", "cuda", "rocm", "cpu", "archs")
 
-_VERSION = re.compile(r"\d+(\.\d+){0,2}")
-_ARCH = re.compile(r"\d+\.\d[af]?(\+PTX)?")  # as TORCH_CUDA_ARCH_LIST writes them
-_DIGITS = ("major.minor", "major.minor.patch")
+VERSION = re.compile(r"\d+(\.\d+){0,2}")
+ARCH = re.compile(r"\d+\.\d[af]?(\+PTX)?")  # as TORCH_CUDAARCH_LIST writes them
+DIGITS = ("major.minor", "major.minor.patch")
 AS_LABELLED = "as-labelled"
 
 
@@ -35,7 +35,7 @@ def _with_hint(document: Document, path: KeyPath, key: str, value: object, hints
         case "torch_digits", "major.minor.patch":
             return replace(hints, torch_digits="major.minor.patch")
         case "torch_digits", _:
-            document.wrong(path, f"{shown(value)} is not a way to read digits{nearest(str(value), _DIGITS)}")
+            document.wrong(path, f"{shown(value)} is not a way to read digits{nearest(str(value), DIGITS)}")
         case "cxx11_abi", bool():
             return replace(hints, cxx11_abi=value)
         case "cxx11_abi", "as-labelled":
@@ -54,7 +54,7 @@ def _with_hint(document: Document, path: KeyPath, key: str, value: object, hints
 
 
 def _with_version(document: Document, path: KeyPath, key: str, value: object, hints: LabelHints) -> LabelHints:
-    if not isinstance(value, str) or not _VERSION.fullmatch(value):
+    if not isinstance(value, str) or not VERSION.fullmatch(value):
         document.wrong(path, f'must be a version such as "12.4", as a string, not {shown(value)}')
         return hints
     match key:
@@ -69,6 +69,6 @@ def _with_version(document: Document, path: KeyPath, key: str, value: object, hi
 def _archs(document: Document, path: KeyPath, value: object) -> tuple[str, ...] | None:
     archs = document.strings(path, value)
     for place, arch in archs:
-        if not _ARCH.fullmatch(arch):
+        if not ARCH.fullmatch(arch):
             document.wrong(place, f'{shown(arch)} is not a GPU architecture such as "9.0" or "12.0+PTX"')
     return tuple(arch for _, arch in archs) or None

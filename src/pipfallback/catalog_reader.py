@@ -15,8 +15,8 @@ from pipfallback.trust import Trust
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Read:
-    """A layer with what its file says."""
+class ReadFile:
+    """A layer with what its file says; ``document`` has its mistakes."""
 
     layer: Layer
     document: Document
@@ -30,9 +30,29 @@ def load(files: Sequence[Path] = (), *, cwd: Path | None = None, config_dir: Pat
     ``config_dir``: folders whose ``fallbacks.toml`` counts where it exists. Raises CatalogError with every mistake of
     every file.
     """
-    chosen = layers(files, cwd=cwd, config_dir=config_dir)
+    found = [read_file(layer) for layer in layers(files, cwd=cwd, config_dir=config_dir)]
+    catalog = merge(found, files)
+    if mistakes := [mistake for read in found for mistake in read.document.mistakes]:
+        raise mistaken(mistakes)
+    return catalog
+
+
+def read_file(layer: Layer) -> ReadFile:
+    """Read one file; what is wrong in it is noted in its ``document``. Raises CatalogError where it cannot be read."""
+    try:
+        content = layer.path.read_bytes()
+    except OSError as error:
+        raise CatalogError(f"cannot read {layer.path}: {error.strerror or error}") from error
+    document = Document(str(layer.path), content)
+    return ReadFile(layer=layer, document=document, packages=read_packages(document))
+
+
+def merge(found: Sequence[ReadFile], files: Sequence[Path] = ()) -> Catalog:
+    """The files as one catalog, the last one winning; ``files`` are those among them that the user named.
+
+    A package without ``import`` is noted as a mistake of its file.
+    """
     named = {path.resolve() for path in files}
-    found = [_read(layer) for layer in chosen]
     notes: list[str] = []
     packages: dict[str, Package] = {}
     for read in found:
@@ -46,27 +66,17 @@ def load(files: Sequence[Path] = (), *, cwd: Path | None = None, config_dir: Pat
             packages[table.name] = _merged(packages.get(table.name), table)
             if table.imports is None and not packages[table.name].imports:
                 read.document.wrong(table.path, "import is missing: the modules that prove that the package works")
-    if mistakes := [mistake for read in found for mistake in read.document.mistakes]:
-        raise _error(mistakes)
-    return Catalog(packages=packages, files=tuple(str(layer.path) for layer in chosen), notes=tuple(notes))
+    return Catalog(packages=packages, files=tuple(str(read.layer.path) for read in found), notes=tuple(notes))
 
 
-def _read(layer: Layer) -> _Read:
-    try:
-        content = layer.path.read_bytes()
-    except OSError as error:
-        raise CatalogError(f"cannot read {layer.path}: {error.strerror or error}") from error
-    document = Document(str(layer.path), content)
-    return _Read(layer=layer, document=document, packages=read_packages(document))
-
-
-def _error(mistakes: Sequence[Mistake]) -> CatalogError:
+def mistaken(mistakes: Sequence[Mistake]) -> CatalogError:
+    """The error that tells all mistakes."""
     files = dict.fromkeys(mistake.file for mistake in mistakes)
     count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
     return CatalogError(f"{count} in {', '.join(files)}", details=[str(mistake) for mistake in mistakes])
 
 
-def _announcement(read: _Read) -> list[str]:
+def _announcement(read: ReadFile) -> list[str]:
     """What is said about a file that nobody named: that it counts, and what of it does not."""
     lines = [f"using {read.layer.path}, found in the working directory"]
     for table in read.packages:

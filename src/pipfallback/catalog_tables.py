@@ -25,12 +25,13 @@ KINDS: tuple[SourceKind, ...] = get_args(SourceKind)
 TOP_KEYS = ("schema", "package", "matrix")
 PACKAGE_KEYS = ("import", "import_for", "needs", "smoke", "smoke_unproven", "source")
 PATTERN_KEYS = ("matrix", "values")
+REQUIRED_SOURCE_KEYS = ("name", "kind", "trust")
 SOURCE_KEYS = ("name", "kind", "trust", "url", "sha256", "homepage", *PATTERN_KEYS, *HINT_KEYS)
 
 # The placeholders of a page's URL (links, index); sources.templates fills them in.
 PAGE_PLACEHOLDERS = ("torch", "torch_series", "torch_packed", "cuda", "python", "python_packed")
 _PAGES = frozenset({"links", "index"})
-_WITHOUT_URL = frozenset({"sdist", "index"})  # they have pip's own index
+WITHOUT_URL = frozenset({"sdist", "index"})  # they have pip's own index
 # What the URL of a repository looks like (github.com, or a host of GitHub Enterprise; huggingface.co, or a mirror).
 _REPOSITORIES = {
     "github": (re.compile(r"/[^/]+/[^/]+(?:/.*)?"), "https://github.com/OWNER/NAME"),
@@ -39,9 +40,9 @@ _REPOSITORIES = {
         "https://huggingface.co/OWNER/NAME or https://huggingface.co/datasets/OWNER/NAME",
     ),
 }
-_SCHEMES = ("https", "http", "file")
+SCHEMES = ("https", "http", "file")
 _WORDS = {"kind": "kind of source", "trust": "trust level"}
-_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 OtherImports = tuple[tuple[SpecifierSet, tuple[str, ...]], ...]
 
@@ -159,7 +160,7 @@ def _read_source(
     document: Document, path: KeyPath, table: Mapping[str, Any], shared: Mapping[str, SharedMatrix]
 ) -> Source | None:
     document.unknown(path, table, SOURCE_KEYS)
-    for key in ("name", "kind", "trust"):
+    for key in REQUIRED_SOURCE_KEYS:
         if key not in table:
             document.wrong(path, f"{key} is missing")
     name = _text(document, path, table, "name")
@@ -217,7 +218,7 @@ def _read_matrix(
 
 def _read_urls(document: Document, path: KeyPath, table: Mapping[str, Any], kind: str | None) -> tuple[str, ...]:
     if "url" not in table:
-        if kind not in _WITHOUT_URL:
+        if kind not in WITHOUT_URL:
             document.wrong(path, "url is missing")
         return ()
     places = document.strings((*path, "url"), table["url"])
@@ -259,7 +260,7 @@ def _url_problem(url: str, *, filled: bool) -> str | None:
         parts.port  # noqa: B018  (the property checks the port)
     except ValueError as error:
         return f"{shown(url)} is not a URL: {error}"
-    if parts.scheme not in _SCHEMES:
+    if parts.scheme not in SCHEMES:
         return f"{shown(url)} is not a URL that begins with https://, http:// or file://"
     if not parts.hostname and parts.scheme != "file":
         return f"{shown(url)} names no host"
@@ -285,7 +286,7 @@ def _read_hashes(
     for url, digest in value.items():
         if kind == "url" and url not in urls:
             document.wrong(places[url], f"is not a url of this source{nearest(url, urls)}")
-        if not isinstance(digest, str) or not _SHA256.fullmatch(digest):
+        if not isinstance(digest, str) or not SHA256.fullmatch(digest):
             document.wrong(places[url], f"must be a sha256 of 64 hexadecimal digits, not {shown(digest)}")
         else:
             hashes[url] = digest.lower()

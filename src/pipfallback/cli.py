@@ -25,6 +25,7 @@ COMMANDS = {
     "explain": "asked",
     "env": "asked",
     "verify": "asked",
+    "catalog": "catalog",
     "completion": "completion",
     "dockerfile": "dockerfile",
     "lock": "lock",

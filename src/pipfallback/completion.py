@@ -51,10 +51,10 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
 
 _CHOOSING = frozenset({"install", "download", "wheel"})
 _PIPPED = _CHOOSING | {"lock"}
-_ACTIONS = {"completion": SHELLS}
+_ACTIONS = {"catalog": ("check", "list", "add", "hash", "schema"), "completion": SHELLS}
 # What the arguments of a command are besides options.
 _NAMES = frozenset({"install", "download", "wheel", "plan", "verify", "lock"})
-_PATHS = frozenset({"install", "download", "wheel", "explain", "dockerfile", "lock"})
+_PATHS = frozenset({"install", "download", "wheel", "explain", "dockerfile", "lock", "catalog"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,6 +210,16 @@ OPTIONS: Mapping[str, tuple[Option, ...]] = {
         Option(name="--context", takes="folder", text="the build context"),
         Option(name="--build-arg", takes="text", text="as docker build takes it"),
         *_DESCRIBED[1:],
+    ),
+    "catalog": (  # of all its actions
+        *(_JSON, _FALLBACKS, *_DESCRIBED),
+        Option(name="--online", text="ask each source"),
+        Option(name="--download", text="fetch what has a hash that no list states"),
+        Option(name="--file", takes="file", text="the fallbacks.toml to write to"),
+        Option(name="--name", takes="text", text="the package"),
+        Option(name="--import", takes="text", text="a module that proves that it works"),
+        Option(name="--trust", takes="text", choices=manual.TRUST_LEVELS, text="whose builds they are"),
+        Option(name="--source", takes="text", text="the name of the source"),
     ),
     "lock": (
         Option(name="--output", takes="file", text="pylock.toml or pylock.NAME.toml; - for standard output"),

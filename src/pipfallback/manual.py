@@ -160,6 +160,7 @@ OWN_COMMANDS = {
     "verify": ("[NAME...]", "whether what is installed works"),
     "lock": ("REQUIREMENT...", "the choice as a lock file, with URLs and hashes"),
     "dockerfile": ("FILE", "what the install lines of a Dockerfile will meet"),
+    "catalog": ("ACTION ...", "check, list and extend the files that know the builds"),
     "completion": ("SHELL", "the script with which bash, zsh or fish completes it"),
 }
 

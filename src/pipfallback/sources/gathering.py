@@ -6,13 +6,15 @@ import queue
 import threading
 import time
 from collections.abc import Iterable, Sequence
-from typing import Generic, NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
 WORKERS = 32
 
 
-class Gathered(NamedTuple, Generic[T]):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gathered(Generic[T]):
     """What one place gave; ``late``: time was up before it had given all."""
 
     entries: tuple[T, ...]
@@ -52,7 +54,7 @@ class Gathering(Generic[T]):
                 open_places.discard(number)
         finally:
             self._over.set()
-        return [Gathered(tuple(found), number in open_places) for number, found in enumerate(self._found)]
+        return [Gathered(entries=tuple(found), late=number in open_places) for number, found in enumerate(self._found)]
 
     def _work(self) -> None:
         while not self._over.is_set():

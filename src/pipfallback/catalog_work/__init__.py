@@ -1,0 +1,1 @@
+"""Working on fallbacks.toml files: what ``pipfallback catalog`` does."""
