@@ -136,7 +136,9 @@ def test_pip_does_not_outlive_us(tmp_path: Path) -> None:
     code += "; time.sleep(20); print('still here')"
     pip = fake_pip(tmp_path, code)
     parent = "import sys; from pipfallback.pip import Pip; Pip(executable=sys.executable, borrowed=sys.argv[1]).run([])"
-    with subprocess.Popen([sys.executable, "-c", parent, str(pip.borrowed)], stdout=subprocess.PIPE) as process:
+    command = [sys.executable, "-c", parent, str(pip.borrowed)]
+    environ = {**os.environ, "TMPDIR": str(tmp_path)}  # what the killed one leaves goes with the test
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"up\n"
         process.kill()
