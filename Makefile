@@ -12,7 +12,7 @@ READY := $(VENV)/.ready
 demo: $(READY)
 	PYTHONPATH=tests $(BIN)/python demo/demo.py
 
-# Under ten minutes on two cores.
+# About a quarter of an hour on two cores.
 test: $(READY)
 	$(BIN)/pytest --numprocesses auto -m "not slow and not matrix and not docker"
 
