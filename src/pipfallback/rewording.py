@@ -52,6 +52,12 @@ def without_building(command: CommandLine, names: Collection[str]) -> tuple[str,
     return () if command.own.allow_build or not names else ("--only-binary", ",".join(sorted(names)))
 
 
+def words_without_building(command: CommandLine, names: Collection[str]) -> tuple[str, ...]:
+    """The command as written, with no build from source of these packages."""
+    extra = without_building(command, names)
+    return command.replaced(lambda item: (*item.words, *extra) if item.kind == "command" else None)
+
+
 def leaving_out(names: Collection[str]) -> Change:
     """A change that leaves out what is asked of some packages, and the URLs that constraints name for them."""
     return replacing({}, names)

@@ -6,36 +6,21 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipfallback import manual
 from pipfallback.asks import Asks
 from pipfallback.catalog_files import managed_names
 from pipfallback.commands.choosing import installer_without_probe
-from pipfallback.commands.passing import become_pip
+from pipfallback.commands.passing import become_pip, read_pips_command
 from pipfallback.commands.plain import mentions
-from pipfallback.commands.starting import (
-    catalog_layers,
-    finish_interrupted_runs,
-    load_catalog,
-    read_command,
-    read_words,
-    target_of,
-)
+from pipfallback.commands.starting import catalog_layers, finish_interrupted_runs
 from pipfallback.pip import PipRun
-from pipfallback.rewording import without_building
+from pipfallback.rewording import words_without_building
 from pipfallback.target import Target
-from pipfallback.terminal import say
 
 
 def run(words: Sequence[str]) -> int:
     """Bring the files; the exit code. Raises what ends a command that failed."""
-    command = read_words(words)
-    target = target_of(command)
-    if command.has("--help"):
-        say(manual.command_help(command.command or "install"))
-        become_pip(command, target)
-    if command.own.fallbacks:
-        load_catalog(command.own.fallbacks)  # a file that the user named must be there and be right, even if unused
-    asks = read_command(command, target)
+    asks, target = read_pips_command(words)
+    command = asks.command
     names = managed_names(catalog_layers(command)) if command.own.fallback else frozenset[str]()
     folder = command.values("--wheel-dir" if command.command == "wheel" else "--dest")
     if not asks.requirements or not names or (folder and Path(folder[-1]).is_file()):
@@ -45,9 +30,7 @@ def run(words: Sequence[str]) -> int:
         for error in asks.broken:
             raise error
         return _collected(asks, target, None)
-    extra = without_building(command, names)
-    words = command.replaced(lambda item: (*item.words, *extra) if item.kind == "command" else None)
-    ran = installer_without_probe(command, target).run(words)
+    ran = installer_without_probe(command, target).run(words_without_building(command, names))
     return _collected(asks, target, ran) if mentions(ran.failure, names) else ran.exit_code
 
 

@@ -6,26 +6,18 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipfallback import manual
 from pipfallback.asks import Asks
 from pipfallback.catalog_files import managed_names
-from pipfallback.commands.passing import become_pip
+from pipfallback.commands.passing import become_pip, read_pips_command
 from pipfallback.commands.plain import install_plain
-from pipfallback.commands.starting import catalog_layers, load_catalog, read_command, read_words, target_of
+from pipfallback.commands.starting import catalog_layers
 from pipfallback.target import Target
-from pipfallback.terminal import say
 
 
 def run(words: Sequence[str]) -> int:
     """Install; the exit code."""
-    command = read_words(words)
-    target = target_of(command)
-    if command.has("--help"):
-        say(manual.command_help(command.command or "install"))
-        become_pip(command, target)
-    if command.own.fallbacks:
-        load_catalog(command.own.fallbacks)  # a file that the user named must be there and be right, even if unused
-    asks = read_command(command, target)
+    asks, target = read_pips_command(words)
+    command = asks.command
     if command.own.lock is None:
         return _install(asks, target)
     from pipfallback.commands.from_lock import held_by_lock  # start-up: only where a lock is given

@@ -18,7 +18,7 @@ from pipfallback.commands.starting import finish_interrupted_runs
 from pipfallback.pip import Meeting, PipRun
 from pipfallback.pip_failures import Cause, Failure
 from pipfallback.requests import Request
-from pipfallback.rewording import without_building
+from pipfallback.rewording import words_without_building
 from pipfallback.target import Target
 from pipfallback.terminal import teller
 
@@ -65,10 +65,8 @@ def _run(asks: Asks, target: Target, names: frozenset[str], stack: ExitStack) ->
         return None if begun[0].waited else begun[0].place.transaction
 
     command = asks.command
-    extra = without_building(command, names)
-    words = command.replaced(lambda item: (*item.words, *extra) if item.kind == "command" else None)
     run = installer_without_probe(command, target).run(
-        words, meeting=Meeting(names=names, met=begin) if names else None
+        words_without_building(command, names), meeting=Meeting(names=names, met=begin) if names else None
     )
     if not begun and mentions(run.failure, names):
         begin()
