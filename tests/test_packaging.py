@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.packages import ROOT, build_own_wheel
+from lib.packages import PACKAGE, ROOT, build_own_wheel
 from lib.program import run
 from lib.venvs import make_venv, site_packages
 from pipfallback import __version__
@@ -21,8 +21,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_it_holds_the_package_and_nothing_else(wheel: Path) -> None:
-    source = ROOT / "src"
-    modules = {path.relative_to(source).as_posix() for path in source.rglob("*.py")}
+    modules = {path.relative_to(PACKAGE.parent).as_posix() for path in PACKAGE.rglob("*.py")}
     expected = modules | {"pipfallback/py.typed", "pipfallback/fallbacks.toml"}
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
