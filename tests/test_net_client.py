@@ -21,7 +21,7 @@ from pipfallback.net.failures import FetchFailure
 from pipfallback.net.page_cache import PageCache
 from pipfallback.net.pages import Page
 from pipfallback.net.patience import Patience
-from pipfallback.net.progress import Bar, Lines, Silent, progress_on
+from pipfallback.net.progress import Lines
 from pipfallback.net.remote_file import RemoteFile, open_remote
 from pipfallback.net.settings import NetworkSettings, network_settings
 from pipfallback.pip_config import PipConfig
@@ -315,17 +315,6 @@ def test_no_cache_dir_in_any_form_switches_the_cache_off(text: str) -> None:
     assert network_settings(parse(["install", "x"], {}), config, where).cache_dir is None
 
 
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-def test_progress_suits_the_stream() -> None:
-    assert isinstance(progress_on(Terminal(), quiet=True), Silent)
-    assert isinstance(progress_on(Terminal(), quiet=False), Bar)
-    assert isinstance(progress_on(io.StringIO(), quiet=False), Lines)
-
-
 def test_without_a_terminal_each_quarter_is_a_line() -> None:
     stream = io.StringIO()
     lines = Lines(stream)
@@ -346,13 +335,3 @@ def test_what_is_there_in_a_moment_is_not_worth_a_line() -> None:
     lines.started("a.whl", 8_000_000)
     lines.advanced(8_000_000)
     assert stream.getvalue() == ""
-
-
-def test_on_a_terminal_a_bar_shows_bytes_and_is_gone_afterwards() -> None:
-    stream = Terminal()
-    bar = Bar(stream)
-    bar.started("a.whl", 8_000_000)
-    bar.advanced(4_000_000)
-    bar.done()
-    bar.done()
-    assert "a.whl" in stream.getvalue()

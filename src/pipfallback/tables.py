@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.padding import Padding
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -18,10 +19,13 @@ from pipfallback.inspection.description import describe
 from pipfallback.questions import Explanation, Plan
 from pipfallback.report import examples, in_words
 from pipfallback.requests import without_credentials
+from pipfallback.short_names import fitted, shortened, that_fits
 
 _ACCEPTED, _REFUSED = 10, 5  # builds that are listed without --all
+_INDENT = (0, 0, 0, 2)
 _VERDICT_STYLES = {"works": "green", "imports": "green", "inconclusive": "yellow", "broken": "red"}
 _WIDE = 60  # columns in which three of a table have room
+_BESIDE = 36  # columns for a name, below which its source goes to the next line
 
 
 def plan_table(plan: Plan, environment: Environment, *, everything: bool = False) -> RenderableType:
@@ -31,8 +35,9 @@ def plan_table(plan: Plan, environment: Environment, *, everything: bool = False
     asked = without_credentials(plan.request.text)
     lines: list[RenderableType] = [Text(f"{asked}: {_count(accepted)} {in_words(environment)}", style="bold")]
     shown = accepted if everything else accepted[:_ACCEPTED]
+    names = _Names()
     for place, decision in enumerate(shown, start=1):
-        lines += _accepted(place, decision)
+        lines += _accepted(place, decision, names)
     if len(accepted) > len(shown):
         lines.append(Text(f"and {len(accepted) - len(shown)} more (--all)", style="dim"))
     if refused:
@@ -40,9 +45,9 @@ def plan_table(plan: Plan, environment: Environment, *, everything: bool = False
         which = "the nearest first" if len(few) == len(refused) else "the nearest for each reason (--all: every one)"
         lines += [Text(), Text(f"refused: {len(refused)}, {which}", style="bold")]
         for decision in few:
-            lines += _refused(decision)
-    lines += [Text(note, style="dim") for note in plan.notes]
-    return Group(*lines)
+            lines += _refused(decision, names)
+    lines += [Fitted(note, "dim", always=True) for note in plan.notes]
+    return Group(*lines, names)
 
 
 def explanation_table(explanation: Explanation, environment: Environment) -> RenderableType:
@@ -67,7 +72,9 @@ def explanation_table(explanation: Explanation, environment: Environment) -> Ren
         table.add_row(Text("open", style="yellow"), Text(doubt))
     name = Text(decision.candidate.build.filename, style="bold", overflow="ignore", no_wrap=True)
     colour = {"fits": "green", "plausible": "yellow", None: "red"}[decision.grade]
-    return Group(name, Text(f"  {verdict}", style=colour), Padding(table, (0, 0, 0, 2)))
+    return Group(
+        name, Padding(Text(verdict, style=colour), _INDENT, expand=False), Padding(table, _INDENT, expand=False)
+    )
 
 
 def checks_table(checks: Sequence[Check]) -> RenderableType:
@@ -81,7 +88,7 @@ def checks_table(checks: Sequence[Check]) -> RenderableType:
         lines.append(Text.assemble((name, "bold"), "  ", (verdict.status, _VERDICT_STYLES[verdict.status])))
         told = [verdict.message, verdict.warning and f"warning: {verdict.warning}"]
         told.append(verdict.hint and f"hint: {verdict.hint}")
-        lines += [Padding(Text(line), (0, 0, 0, 2)) for line in told if line]
+        lines += [Padding(Text(line), _INDENT, expand=False) for line in told if line]
     return Group(*lines)
 
 
@@ -92,6 +99,83 @@ class _Fact:
     label: str
     value: str
     key: str = ""
+
+
+class Trimmed:
+    """What is in it, without the spaces that rich puts behind the last word of a line."""
+
+    def __init__(self, renderable: RenderableType) -> None:
+        self._renderable = renderable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """See rich's console protocol."""
+        for segments in Segment.split_lines(console.render(self._renderable, options)):
+            line = list(segments)
+            while line and not line[-1].text.strip() and not line[-1].control:
+                line.pop()
+            if line and not line[-1].control:
+                text, style, _ = line.pop()
+                line.append(Segment(text.rstrip(), style))
+            yield from line
+            yield Segment.line()
+
+
+class Fitted:
+    """A line; what a terminal has no room for is indented below (``always``: in any output that has a width)."""
+
+    def __init__(self, line: str, style: str, *, always: bool = False) -> None:
+        self._line, self._style, self._always = line, style, always
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """See rich's console protocol."""
+        width = options.max_width if console.is_interactive or self._always else None
+        for line in fitted(self._line, width, ellipsis="..." if options.ascii_only else "…"):
+            yield Text(line, style=self._style, no_wrap=True, overflow="ignore")
+
+
+class _Names:
+    """Whether names of a table were shortened; shown at its end."""
+
+    def __init__(self) -> None:
+        self.shortened = False
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """See rich's console protocol."""
+        del console, options
+        if self.shortened:
+            yield Text("(names are shortened here; in a pipe and with --json they are whole)", style="dim")
+
+
+class _Name:
+    """A build with what stands before its name, and its source.
+
+    A file name is never broken over lines, and shortened only at a terminal: it is what a reader copies and searches for.
+    """
+
+    def __init__(self, decision: Decision, head: Text, source: str | None, names: _Names) -> None:
+        self._filename, self._head, self._names = decision.candidate.build.filename, head, names
+        self._source = f"({source})" if source else ""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """See rich's console protocol."""
+        source = f"  {self._source}" if self._source else ""
+        ellipsis = "..." if options.ascii_only else "…"
+        room = options.max_width - len(self._head)
+        if not console.is_interactive or len(self._filename) + len(source) <= room:
+            yield _unbroken(self._head, self._filename, (source, "dim"))
+            return
+        self._names.shortened |= len(self._filename) > room
+        if (name := that_fits(self._filename, room - len(source), ellipsis)) and room - len(source) >= _BESIDE:
+            self._names.shortened |= name != self._filename
+            yield _unbroken(self._head, name, (source, "dim"))
+            return
+        if (name := that_fits(self._filename, room, ellipsis)) is not None:
+            yield _unbroken(self._head, name)
+        else:
+            yield _unbroken(self._head)
+            yield _unbroken(" " * 5, shortened(self._filename, options.max_width - 5, ellipsis))
+        if self._source:
+            yield _indented(Text(self._source, style="dim"))
 
 
 class _Facts:
@@ -171,33 +255,29 @@ def _grid() -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    table.add_column()
     return table
 
 
-def _accepted(place: int, decision: Decision) -> Iterator[RenderableType]:
+def _accepted(place: int, decision: Decision, names: _Names) -> Iterator[RenderableType]:
     style = "green" if decision.grade == "fits" else "yellow"
     head = Text.assemble(f"{place:>3}  ", (f"{decision.grade or '':<9}", style), "  ")
-    yield _name(decision, head, decision.candidate.source or "as asked")
+    yield _Name(decision, head, decision.candidate.source or "as asked", names)
     for doubt in decision.doubts:
         yield _indented(Text(doubt, style="dim"))
 
 
-def _refused(decision: Decision) -> Iterator[RenderableType]:
-    yield _name(decision, Text("     "), decision.candidate.source)
+def _refused(decision: Decision, names: _Names) -> Iterator[RenderableType]:
+    yield _Name(decision, Text("     "), decision.candidate.source, names)
     for mismatch in decision.mismatches:
         yield _indented(Text.assemble((f"{mismatch.rule:<13}", "red"), f"  {mismatch.text}"))
 
 
-def _name(decision: Decision, head: Text, source: str | None) -> Text:
-    """A file name is never broken over lines: it is what a reader copies and searches for."""
-    text = Text.assemble(head, decision.candidate.build.filename, (f"  ({source})" if source else "", "dim"))
-    text.no_wrap, text.overflow = True, "ignore"
-    return text
+def _unbroken(*parts: str | Text | tuple[str, str]) -> Text:
+    return Text.assemble(*parts, no_wrap=True, overflow="ignore")
 
 
 def _indented(text: Text) -> RenderableType:
-    return Padding(text, (0, 0, 0, 7))
+    return Padding(text, (0, 0, 0, 7), expand=False)
 
 
 def _facts(decision: Decision) -> Iterator[tuple[str, str]]:

@@ -32,6 +32,7 @@ class Answer:
     Content-Length is said, and the end of the connection is the end of the body. An answer to a Range request can lie:
     ``content_range`` is said instead of the true one, ``part`` sent instead of the bytes asked for. ``if_range`` false:
     a part is sent whatever version was asked for. ``raw`` is sent instead of an HTTP answer, its bytes ``drip`` apart.
+    ``rate``: at most so many bytes a second, as over a slow line.
     """
 
     status: int = 200
@@ -51,6 +52,7 @@ class Answer:
     part: bytes | None = None
     if_range: bool = True
     raw: bytes | None = None
+    rate: int = 0
 
 
 SERVE = Answer()
@@ -240,7 +242,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.close_connection |= claimed != len(rest) and self.command != "HEAD"
 
     def _write(self, data: bytes, answer: Answer) -> None:
-        if not answer.drip:
+        if answer.rate:
+            self._write_slowly(data, answer.rate)
+        elif not answer.drip:
             self.wfile.write(data)
         for byte in data if answer.drip else b"":
             if self.server.stopping.wait(answer.drip):
@@ -248,6 +252,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(bytes([byte]))
         while answer.endless and not self.server.stopping.is_set():
             self.wfile.write(data)
+
+    def _write_slowly(self, data: bytes, rate: int) -> None:
+        """In twentieths of a second."""
+        step = max(1, rate // 20)
+        for start in range(0, len(data), step):
+            if self.server.stopping.wait(0.05):
+                return
+            self.wfile.write(data[start : start + step])
 
     do_HEAD = do_GET  # noqa: N815 - http.server's name
 

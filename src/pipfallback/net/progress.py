@@ -1,16 +1,11 @@
-"""How far a download is, for people: a bar on a terminal, a line per quarter elsewhere."""
+"""How far a download is, for people: the port, and a line per quarter for logs (``live.py`` has the bar of a terminal)."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Protocol, TextIO
+from typing import Protocol, TextIO
 
-if TYPE_CHECKING:
-    from rich.progress import Progress as RichProgress
-    from rich.progress import TaskID
-
-
-_WORTH_A_LINE = 20_000_000  # bytes
+WORTH_A_LINE = 20_000_000  # bytes
 
 
 class Progress(Protocol):
@@ -50,14 +45,14 @@ class Lines:
         """As ``Progress`` says."""
         self._name, self._total, self._there, self._quarter = name, total or 0, 0, 0
         self._since = time.monotonic()
-        if total is None or total >= _WORTH_A_LINE:
+        if total is None or total >= WORTH_A_LINE:
             self._say(f"downloading {name} ({megabytes(total)})" if total else f"downloading {name}")
 
     def advanced(self, count: int) -> None:
         """As ``Progress`` says."""
         self._there += count
         quarter = 4 * self._there // self._total if self._total else 0
-        if quarter > self._quarter and self._total >= _WORTH_A_LINE:
+        if quarter > self._quarter and self._total >= WORTH_A_LINE:
             self._quarter = quarter
             rate = self._there / max(time.monotonic() - self._since, 0.001)
             self._say(f"{self._name}: {25 * quarter} % of {megabytes(self._total)}, {megabytes(int(rate))}/s")
@@ -68,51 +63,6 @@ class Lines:
     def _say(self, line: str) -> None:
         self._stream.write(f"pipfallback: {line}\n")
         self._stream.flush()
-
-
-class Bar:
-    """A bar with bytes, rate and time left, on a terminal."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._bar: RichProgress | None = None
-        self._task: TaskID | None = None
-
-    def started(self, name: str, total: int | None) -> None:
-        """As ``Progress`` says."""
-        from rich import progress  # start-up: only what downloads needs it
-        from rich.console import Console  # start-up, as above
-
-        self.done()
-        self._bar = progress.Progress(
-            progress.TextColumn("{task.description}"),
-            progress.BarColumn(),
-            progress.DownloadColumn(),
-            progress.TransferSpeedColumn(),
-            progress.TimeRemainingColumn(),
-            console=Console(file=self._stream),
-            transient=True,
-        )
-        self._bar.start()
-        self._task = self._bar.add_task(name, total=total)
-
-    def advanced(self, count: int) -> None:
-        """As ``Progress`` says."""
-        if self._bar is not None and self._task is not None:
-            self._bar.advance(self._task, count)
-
-    def done(self) -> None:
-        """As ``Progress`` says."""
-        if self._bar is not None:
-            self._bar.stop()
-        self._bar = self._task = None
-
-
-def progress_on(stream: TextIO, *, quiet: bool) -> Progress:
-    """What suits a stream: a bar where it is a terminal, lines where not, nothing with ``quiet`` (pip's -q)."""
-    if quiet:
-        return Silent()
-    return Bar(stream) if stream.isatty() else Lines(stream)
 
 
 def megabytes(count: int | None) -> str:
