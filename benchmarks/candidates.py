@@ -1,9 +1,7 @@
-"""How long reading, judging and ranking of 1,000, 10,000 and 100,000 candidates takes, and how much memory.
+"""f: how long reading, judging and ranking of 1,000, 10,000 and 100,000 candidates takes, and how much memory.
 
-Usage: python benchmarks/candidates.py [COUNT...]. Each count is measured in five processes of its own, so that its
-caches are cold and its peak memory is its own; the medians are printed. Times are CPU time, which other programs
-lengthen less than the clock's.
-Goal: 100,000 in under 1.5 s and 300 MB; 1,000 in under 30 ms.
+Each count is measured in processes of its own, so that its caches are cold and its peak memory is its own. Times are
+CPU time, which other programs lengthen less than the clock's.
 
 What is read is made up after the lists of real publishers: no two names are the same, but their parts repeat. There are
 108 releases, each in a folder of its own; 378 labels (14 torch x 9 CUDA x 3 C++ ABI); 36 tag triples. Each version text
@@ -14,13 +12,15 @@ wheels have 13,900 version texts, and 1,000 wheels have 139, nearly each with a 
 from __future__ import annotations
 
 import gc
-import resource
+import json
 import subprocess
 import sys
 import time
-from itertools import islice, product
-from statistics import median
+from collections.abc import Iterator
+from itertools import islice, pairwise, product
+from typing import TYPE_CHECKING
 
+from benchmarks.frame import Figure, peak_megabytes
 from pipfallback.builds import LabelHints, listed_candidate, read_build
 from pipfallback.compatibility import Policy, judge_all
 from pipfallback.environment import Driver, Environment, Gpu, Python, Torch
@@ -28,6 +28,10 @@ from pipfallback.ranking import Wish, rank
 from pipfallback.tags import tags_for
 from pipfallback.trust import Trust
 
+if TYPE_CHECKING:
+    from benchmarks.world import World
+
+GOALS = {1_000: 0.03, 100_000: 1.5}  # seconds
 COUNTS = (1_000, 10_000, 100_000)
 VERSIONS = tuple(f"{major}.{minor}.{patch}" for major, minor, patch in product((1, 2), range(9), range(6)))
 CUDAS = ("cu118", "cu121", "cu124", "cu126", "cu128", "cu129", "cu130", "cu12", "cu13")
@@ -40,7 +44,6 @@ PLATFORMS = ("linux_x86_64", "manylinux_2_24_x86_64.manylinux_2_28_x86_64", "win
 LABELS = tuple(f"{cuda}torch{torch}{abi}" for torch, cuda, abi in product(TORCHES, CUDAS, ABIS))
 TAGS = tuple(f"{python}-{platform}" for python, platform in product(PYTHONS, PLATFORMS))
 WHEELS = 5  # one in so many of the possible tag triples of a version text is there
-RUNS = 5
 
 
 def locations(count: int) -> list[str]:
@@ -72,7 +75,7 @@ def here() -> tuple[Environment, Policy]:
 
 
 def measure(count: int) -> None:
-    """Print the milliseconds of each step, the peak memory of the process in MB, and how many were accepted."""
+    """Print as JSON the seconds of each step, the peak memory of the process in MB, and how many were accepted."""
     names = locations(count)
     environment, policy = here()
     hints = LabelHints(cxx11_abi_labels="fact")
@@ -87,24 +90,30 @@ def measure(count: int) -> None:
     judged = time.process_time()
     ranked = rank(decisions, Wish())
     done = time.process_time()
-    accepted = sum(decision.accepted for decision in ranked)
-    steps = ((read - started), (judged - read), (done - judged), (done - started))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(*(seconds * 1000 for seconds in steps), peak, accepted)
+    peak = peak_megabytes()
+    steps = {"read": read - started, "judge": judged - read, "rank": done - judged, "all": done - started}
+    print(json.dumps({**steps, "peak": peak, "accepted": sum(decision.accepted for decision in ranked)}))
 
 
-def main(arguments: list[str]) -> None:
-    """Measure each count in processes of its own."""
-    if len(arguments) == 2 and arguments[0] == "--one":
-        measure(int(arguments[1]))
-        return
-    print("    count   read ms  judge ms   rank ms    all ms  peak MB  accepted", flush=True)
-    for count in arguments or COUNTS:
-        command = [sys.executable, __file__, "--one", str(count)]
-        runs = [subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout for _ in range(RUNS)]
-        *steps, peak, accepted = (median(map(float, column)) for column in zip(*map(str.split, runs), strict=True))
-        print(f"{int(count):9,} {' '.join(f'{step:9.1f}' for step in steps)} {peak:8.0f} {accepted:9,.0f}", flush=True)
+def figures(_: World, rounds: int = 5) -> Iterator[Figure]:
+    """f: the time of each count, the growth from one to the next, and the memory of the largest."""
+    runs = {count: [_run(count) for _ in range(rounds)] for count in COUNTS}
+    for count, goal in GOALS.items():
+        what = f"{count:,} candidates read, judged, ranked (CPU time)"
+        yield Figure(key="f", what=what, values=tuple(each["all"] for each in runs[count]), goal=goal, unit="s")
+    for few, many in pairwise(COUNTS):
+        each = zip(runs[few], runs[many], strict=True)
+        values = tuple(large["all"] / many * few / small["all"] for small, large in each)
+        yield Figure(key="f", what=f"time of one among {many:,}", values=values, goal=1.25, reference=f"among {few:,}")
+    peaks = tuple(each["peak"] for each in runs[COUNTS[-1]])
+    yield Figure(key="f", what=f"peak memory of {COUNTS[-1]:,}", values=peaks, goal=300, unit="MB")
+
+
+def _run(count: int) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.candidates", str(count)]
+    said: dict[str, float] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    return said
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    measure(int(sys.argv[1]))

@@ -6,10 +6,10 @@ The names in ``__all__`` are the public interface, for programs that want the de
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # typing's own is half of Python's start-up
 if TYPE_CHECKING:
+    from typing import Any
+
     from pipfallback.builds import Build, Candidate, LabelHints, Metadata, read_build, with_metadata
     from pipfallback.catalog import Catalog, Package, Source
     from pipfallback.catalog_reader import load as load_catalog
@@ -73,6 +73,8 @@ _MODULES = {name: module for module, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
+    from importlib import import_module  # start-up: only for programs that use us as a library
+
     if name == "load_catalog":
         return import_module("pipfallback.catalog_reader").load
     if name not in _MODULES:

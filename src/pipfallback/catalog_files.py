@@ -7,7 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-FILE_NAME = "fallbacks.toml"
+from pipfallback import builtin_names
+
+FILE_NAME = builtin_names.FILE_NAME
 
 _HEADER = re.compile(
     rb"""^[ \t]*\[\[?[ \t]*package[ \t]*\.[ \t]*(["']?)([^\s"'.\]]+)\1[ \t]*[.\]]""",
@@ -30,8 +32,7 @@ class Layer:
 
 def builtin_path() -> Path:
     """The built-in catalog: beside the modules in a wheel, at the top of the repository in a source checkout."""
-    beside = Path(__file__).with_name(FILE_NAME)
-    return beside if beside.is_file() else Path(__file__).parents[2] / FILE_NAME
+    return Path(builtin_names.builtin_path())
 
 
 def layers(files: Sequence[Path] = (), *, cwd: Path | None = None, config_dir: Path | None = None) -> tuple[Layer, ...]:

@@ -6,14 +6,15 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Sequence
-from importlib import import_module
-from pathlib import Path
-from types import FrameType
-from typing import NoReturn, cast
 
 from pipfallback.errors import EXIT_FAILED, EXIT_INTERRUPTED, PipfallbackError
 from pipfallback.version import __version__
+
+TYPE_CHECKING = False  # typing's own is half of Python's start-up
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType
+    from typing import NoReturn
 
 # command -> its module below pipfallback.commands; each has ``run(words) -> exit code``. Any other command is pip's.
 # Only the one that is given is imported: start-up is part of the product.
@@ -40,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), _terminated)
+    if hasattr(signal, "SIGCHLD"):
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # who ignores it is not told how a child ended (waitpid(2))
     _open_closed_streams()
     try:
         code = _run(words)
@@ -65,7 +68,7 @@ def _open_closed_streams() -> None:
     """A program that was started with a closed stream (``>&-``) writes into the void, not into a traceback."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123  (for as long as we run)
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  (for as long as we run)
 
 
 def _drop_output() -> None:
@@ -91,19 +94,31 @@ def _run(words: list[str]) -> int:
         print(HELP, end="")
         return 0
     if words[0] in {"-V", "--version"}:
-        print(f"pipfallback {__version__} from {Path(__file__).parent} (python {sys.version.split()[0]})")
+        print(
+            f"pipfallback {__version__} from {os.path.dirname(os.path.abspath(__file__))} (python {sys.version.split()[0]})"
+        )
         return 0
     if not _has_folder():
         raise PipfallbackError("the current folder is gone", hints=("cd to a folder that exists",))
-    from pipfallback.commands.starting import read_words  # start-up: not for --version and --help
+    from pipfallback.commands.straight import straight  # start-up: not for --version and --help
+
+    code = straight(words, COMMANDS)
+    return _run_command(words) if code is None else code
+
+
+def _run_command(words: list[str]) -> int:
+    from importlib import import_module  # start-up: only for what is not plain
+
+    from pipfallback.commands.starting import read_words
 
     module = COMMANDS.get(read_words(words).command or "", "passing")
-    return cast("int", import_module(f"pipfallback.commands.{module}").run(words))
+    code: int = import_module(f"pipfallback.commands.{module}").run(words)
+    return code
 
 
 def _has_folder() -> bool:
     try:
-        os.getcwd()  # noqa: PTH109 - Path.cwd imports more than is needed here
+        os.getcwd()
     except FileNotFoundError:
         return False
     return True

@@ -22,8 +22,7 @@ from pipfallback import processes
 from pipfallback.errors import TargetError
 from pipfallback.machine import Installation
 from pipfallback.pip_failures import Failure, understand
-
-_SHIM = Path(__file__).with_name("_pip_shim.py")
+from pipfallback.shim_files import ANSWER, CHANNEL, CONFIG, MET, SHIM
 
 
 class Recorder(Protocol):
@@ -96,7 +95,7 @@ class Pip:
         """
         scratch = None if recorder is None else recorder.scratch
         with tempfile.TemporaryDirectory(prefix="pipfallback-", dir=scratch) as folder:
-            channel = Path(folder, "channel")
+            channel = Path(folder, CHANNEL)
             config = {
                 "channel": str(channel),
                 "parent": os.getpid(),
@@ -104,20 +103,16 @@ class Pip:
                 "undo": None if recorder is None else dict(recorder.recording),
                 "meeting": None if meeting is None else _meeting_config(meeting, Path(folder)),
             }
-            settings = Path(folder, "config.json")
+            settings = Path(folder, CONFIG)
             settings.write_text(json.dumps(config), encoding="utf-8")
             environ = {**os.environ, **variables} if variables else None
-            command = [self.executable, *self.by, str(_SHIM), str(settings), *words]
+            command = [self.executable, *self.by, SHIM, str(settings), *words]
             if quiet:
                 done = processes.capture(command, env=environ)
             else:
-                waiting = None if meeting is None else _Waiting(meeting, Path(folder))
+                waiting = None if meeting is None else Waiting(meeting, Path(folder))
                 done = processes.run_visibly(command, env=environ, meanwhile=waiting)
-            records = _read(channel)
-        exit_code = done.exit_code if done.exit_code is not None else 1
-        failure = understand(records, exit_code) if exit_code else None
-        # A pip that was killed: its signal as shells report it.
-        return PipRun(exit_code=exit_code if exit_code >= 0 else 128 - exit_code, failure=failure, seconds=done.seconds)
+            return ended(done.exit_code if done.exit_code is not None else 1, channel, done.seconds)
 
     def become(self, words: Sequence[str]) -> NoReturn:
         """Turn this process into pip (on Windows: run it, wait, and exit with its code)."""
@@ -134,17 +129,24 @@ class Pip:
         os.execv(command[0], command)  # noqa: S606  (no shell is wanted)
 
 
+def ended(exit_code: int, channel: Path, seconds: float) -> PipRun:
+    """A run whose pip has ended with that code (negative: a signal), and what it told on its channel."""
+    failure = understand(_read(channel), exit_code) if exit_code else None
+    # A pip that was killed: its signal as shells report it.
+    return PipRun(exit_code=exit_code if exit_code >= 0 else 128 - exit_code, failure=failure, seconds=seconds)
+
+
 def _meeting_config(meeting: Meeting, folder: Path) -> dict[str, object]:
-    return {"names": sorted(meeting.names), "met": str(folder / "met"), "answer": str(folder / "answer")}
+    return {"names": sorted(meeting.names), "met": str(folder / MET), "answer": str(folder / ANSWER)}
 
 
-class _Waiting:
-    """Answers a pip that waits at a meeting."""
+class Waiting:
+    """Answers a pip that waits at a meeting; ``folder``: where the two exchange their files."""
 
     def __init__(self, meeting: Meeting, folder: Path) -> None:
         self._meeting = meeting
-        self._met = folder / "met"
-        self._answer = folder / "answer"
+        self._met = folder / MET
+        self._answer = folder / ANSWER
         self._done = False
 
     def __call__(self) -> None:

@@ -7,15 +7,13 @@ Source: pip documentation, "Configuration"; where that is silent, pip's ``_inter
 from __future__ import annotations
 
 import configparser
-import os
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pipfallback import pip_files
 from pipfallback.pip_options import canonical
 
-_NAME = "pip.ini" if sys.platform == "win32" else "pip.conf"
 _TRUE = frozenset({"y", "yes", "t", "true", "on", "1"})
 _FALSE = frozenset({"n", "no", "f", "false", "off", "0"})
 _NOT_SETTINGS = frozenset({"version", "help"})  # PIP_VERSION and PIP_HELP mean nothing to pip
@@ -62,48 +60,9 @@ def read_pip_config(
 
 
 def config_files(environ: Mapping[str, str], *, prefix: Path | None = None, isolated: bool = False) -> tuple[Path, ...]:
-    """The files that pip looks for, least important first: of the machine, of the user, of the target, the named one.
-
-    PIP_CONFIG_FILE=/dev/null (``os.devnull``) switches all of them off; any other file that exists takes the place of
-    the user's.
-    """
-    named = environ.get("PIP_CONFIG_FILE")
-    if named == os.devnull:
-        return ()
-    files = [folder / _NAME for folder in _machine_folders(environ)]
-    if not isolated and not (named and os.path.exists(named)):  # noqa: PTH110 - Path.exists raises for some names
-        home = _home(environ)
-        files += [home / ("pip" if sys.platform == "win32" else ".pip") / _NAME, _user_folder(environ) / _NAME]
-    if prefix is not None:
-        files.append(prefix / _NAME)
-    return (*files, Path(named)) if named else tuple(files)
-
-
-def _home(environ: Mapping[str, str]) -> Path:
-    return Path(environ.get("HOME") or os.path.expanduser("~"))  # noqa: PTH111 - Path.expanduser raises without a home
-
-
-def _user_folder(environ: Mapping[str, str]) -> Path:
-    if sys.platform == "win32":
-        return Path(environ.get("APPDATA") or _home(environ)) / "pip"
-    if sys.platform == "darwin":
-        library = _home(environ) / "Library" / "Application Support" / "pip"
-        return library if library.is_dir() else _home(environ) / ".config" / "pip"
-    said = environ.get("XDG_CONFIG_HOME", "")
-    return (Path(said) if said.strip() else _home(environ) / ".config") / "pip"
-
-
-def _machine_folders(environ: Mapping[str, str]) -> Iterator[Path]:
-    if sys.platform == "win32":
-        yield Path(environ.get("PROGRAMDATA") or "C:\\ProgramData") / "pip"
-        return
-    if sys.platform == "darwin":
-        yield Path("/Library/Application Support/pip")
-        return
-    said = environ.get("XDG_CONFIG_DIRS", "")
-    for folder in (said if said.strip() else "/etc/xdg").split(os.pathsep):
-        yield Path(folder) / "pip"
-    yield Path("/etc")
+    """The files that pip looks for (see ``pip_files``)."""
+    said = pip_files.config_files(environ, prefix=None if prefix is None else str(prefix), isolated=isolated)
+    return tuple(Path(name) for name in said)
 
 
 def _settings(path: Path) -> Iterator[tuple[str, str, str]]:

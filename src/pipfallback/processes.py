@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from pipfallback import children
+
 if sys.platform != "win32":
     import fcntl
     import termios
@@ -97,26 +99,30 @@ def run_visibly(
     be started.
     """
     started = time.monotonic()
-    # With what our caller handed down (a shell's "<(command)"): what we open ourselves is not inherited (PEP 446).
-    process = subprocess.Popen([str(part) for part in command], env=None if env is None else dict(env), close_fds=False)
-    try:
-        exit_code = process.wait() if meanwhile is None else _attended(process, meanwhile)
-    except KeyboardInterrupt:
-        _end(process, patient=True)
-        raise
-    except BaseException:
-        _end(process, patient=False)
-        raise
+    words = [str(part) for part in command]
+    if sys.platform == "win32":
+        # With what our caller handed down: what we open ourselves is not inherited (PEP 446).
+        process = subprocess.Popen(words, env=None if env is None else dict(env), close_fds=False)
+        exit_code = children.attended(_Started(process), meanwhile)
+    else:
+        exit_code = children.run(words, environ=env, meanwhile=meanwhile)
     return Finished(exit_code=exit_code, seconds=time.monotonic() - started)
 
 
-def _attended(process: subprocess.Popen[bytes], meanwhile: Callable[[], None]) -> int:
-    while True:
-        meanwhile()
+class _Started:
+    """A process of the standard library's, as ``children`` waits for one and ends it."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self.terminate = process.terminate
+        self.kill = process.kill
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        """The exit code; None where it runs on after ``timeout`` seconds."""
         try:
-            return process.wait(timeout=0.02)
+            return self._process.wait(timeout)
         except subprocess.TimeoutExpired:
-            continue
+            return None
 
 
 def run_watched(
@@ -143,13 +149,7 @@ def run_watched(
     copying = threading.Thread(target=_copy_errors, args=(ours, show, kept), daemon=True)
     copying.start()
     try:
-        exit_code = process.wait()
-    except KeyboardInterrupt:
-        _end(process, patient=True)
-        raise
-    except BaseException:
-        _end(process, patient=False)
-        raise
+        exit_code = children.attended(_Started(process), None)
     finally:
         copying.join(timeout=_LAST_WORDS)  # what it left behind may hold the stream open for ever
     text = b"".join(kept).decode("utf-8", "replace")
@@ -187,21 +187,6 @@ def _copy_errors(source: int, show: Callable[[bytes], bytes], kept: list[bytes])
         if not data:
             os.close(source)
             return
-
-
-def _end(process: subprocess.Popen[bytes], *, patient: bool, grace: float = 20.0) -> None:
-    """End a child, with ``grace`` seconds for each step; ``patient``: it was interrupted, too, and may end by itself.
-
-    Nothing stops this, for what the child changes is put back afterwards: a second Ctrl-C goes on to the next step.
-    """
-    for stop in (None, process.terminate, process.kill) if patient else (process.terminate, process.kill):
-        if stop is not None:
-            stop()
-        try:
-            process.wait(timeout=grace)
-        except (subprocess.TimeoutExpired, KeyboardInterrupt, SystemExit):
-            continue
-        return
 
 
 def end_marked(name: str, value: str, *, grace: float = 5.0) -> int:

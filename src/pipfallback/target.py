@@ -9,12 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipfallback.active import active_python, python_in
 from pipfallback.errors import TargetError
-
-# What pipx and uv leave in the environment of a tool (pipx: pipx_metadata.json; uv tool: uv-receipt.toml; uvx runs
-# from an environment in uv's cache).
-_TOOL_MARKS = ("pipx_metadata.json", "uv-receipt.toml")
-_UVX_CACHE = "archive-v0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,17 +28,14 @@ def find_target(named: str | None, environ: Mapping[str, str]) -> Target:
     """
     if named is not None:
         return Target(executable=_named(named, environ))
-    for variable in ("VIRTUAL_ENV", "CONDA_PREFIX"):
-        folder = environ.get(variable)
-        if folder and (found := _in_folder(Path(folder))) is not None:
-            return Target(executable=found)
-        if folder and variable == "VIRTUAL_ENV":  # a conda environment may be without Python
-            raise TargetError(
-                f"{variable} names {folder}, which holds no interpreter",
-                hints=("deactivate that environment, or name another: --python PATH",),
-            )
-    if not _in_tool_environment():
-        return Target(executable=sys.executable)
+    active = active_python(environ)
+    if active is not None:
+        return Target(executable=active)
+    if folder := environ.get("VIRTUAL_ENV"):
+        raise TargetError(
+            f"VIRTUAL_ENV names {folder}, which holds no interpreter",
+            hints=("deactivate that environment, or name another: --python PATH",),
+        )
     # uvx puts the tool's own folder first.
     folders = [folder for folder in environ.get("PATH", "").split(os.pathsep) if Path(folder) != _own_folder()]
     for name in ("python3", "python"):
@@ -58,7 +51,7 @@ def find_target(named: str | None, environ: Mapping[str, str]) -> Target:
 def _named(named: str, environ: Mapping[str, str]) -> str:
     path = Path(named).expanduser()
     if path.is_dir():
-        found = _in_folder(path)
+        found = python_in(str(path))
     elif path.exists():
         found = str(path.absolute())  # not resolved: a venv's python is a link, and the link is the venv
     else:
@@ -69,17 +62,5 @@ def _named(named: str, environ: Mapping[str, str]) -> str:
     return found
 
 
-def _in_folder(folder: Path) -> str | None:
-    for place in ("bin/python", "bin/python3", "Scripts/python.exe", "python.exe"):
-        if (folder / place).exists():
-            return str((folder / place).absolute())
-    return None
-
-
 def _own_folder() -> Path:
     return Path(sys.executable).parent
-
-
-def _in_tool_environment() -> bool:
-    prefix = Path(sys.prefix)
-    return any((prefix / mark).exists() for mark in _TOOL_MARKS) or _UVX_CACHE in prefix.parts

@@ -75,6 +75,12 @@ class Case:
     differs: Differs | None = None
 
     @property
+    def is_plain(self) -> bool:
+        """Whether nothing managed and nothing of ours takes part, so that the catalog of these cases is not needed."""
+        said = f"{self.line} {self.files} {self.env} {self.before} {self.stdin}"
+        return self.differs is None and "managed" not in said and "PIPFALLBACK" not in said
+
+    @property
     def is_quiet(self) -> bool:
         """Whether -q was given, in any spelling."""
         return any(re.match(r"--quiet$|-[a-zA-Z]*q", word) for word in self.line.split())
@@ -146,6 +152,8 @@ def steady(text: str) -> str:
 def see(world: World, case: Case, program: list[str]) -> Seen:
     """Run the case with a program, ``[python, "-m", "pip"]`` or pipfallback, in the world as it was."""
     environ = world.begin(case.files)
+    if case.is_plain:
+        del environ["PIPFALLBACK_FALLBACKS"]  # so that it goes straight to pip (commands/straight.py)
     for name, value in case.env.items():
         environ[name] = world.filled(value)
         if not value:

@@ -13,7 +13,7 @@ from pipfallback.commands.starting import finish_interrupted_runs, load_catalog,
 from pipfallback.errors import EXIT_FAILED
 from pipfallback.looking import look
 from pipfallback.questions import explain, plan
-from pipfallback.terminal import show, show_error, tell
+from pipfallback.terminal import show, show_error, tell, view
 
 
 def run(words: Sequence[str]) -> int:
@@ -35,7 +35,9 @@ def _verify(question: Question) -> int:
     target = target_of(question.command)
     environment, installation = look(target.executable, question.command, os.environ)
     timeout = question.command.own.verify_timeout
-    checked = list(check(question.arguments, catalog, environment, installation, timeout=timeout))
+    checked = list(
+        check(question.arguments, catalog, environment, installation, timeout=timeout, view=view(question.command))
+    )
     show(question.json, report.checks_json(checked), lambda tables: [tables.checks_table(checked)])
     return EXIT_FAILED if any(each.verdict.status == "broken" for each in checked) else 0
 
@@ -48,7 +50,7 @@ def _with_environment(question: Question) -> tuple[Catalog, Asked]:
 def _explain(question: Question) -> int:
     catalog, asked = _with_environment(question)
     environment = asked.environment
-    with online(question.command, None) as net:
+    with online(question.command, None) as net, view(question.command).doing("looking into the wheels"):
         ask, inside = net.asking(environment), net.inside(environment, asked.installation)
         answers = [explain(each, catalog, environment, ask=ask, inside=inside) for each in question.arguments]
     document = report.decisions_json(report.explanation_json(answer) for answer in answers)
@@ -60,7 +62,7 @@ def _plan(question: Question) -> int:
     catalog, asked = _with_environment(question)
     judged, _ = question.divided(catalog.packages)
     environment, command = asked.environment, question.command
-    with online(command, None) as net:
+    with online(command, None) as net, view(command).doing("asking the sources"):
         ask, inside = net.asking(environment), net.inside(environment, asked.installation)
         plans = [plan(each, catalog, environment, command, ask=ask, inside=inside) for each in judged]
     document = report.decisions_json(report.decision_json(each) for plan in plans for each in plan.decisions)

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 from rich.console import Group
-from rich.text import Text
 
 from pipfallback import asking
 from pipfallback.arguments import CommandLine, parse
@@ -30,7 +29,8 @@ from pipfallback.commands.starting import catalog_layers, load_catalog, online
 from pipfallback.environment import Environment, Python
 from pipfallback.errors import EXIT_FAILED, CatalogError, UsageError
 from pipfallback.sources import Listing, listings
-from pipfallback.terminal import say, show, tell
+from pipfallback.tables import Fitted
+from pipfallback.terminal import say, show, tell, view
 from pipfallback.toml_document import nearest
 from pipfallback.trust import Trust
 
@@ -85,7 +85,8 @@ def _check(said: argparse.Namespace) -> int:
     if asking_servers:
         with online(command, None) as net, tempfile.TemporaryDirectory(prefix="pipfallback-") as folder:
             ask = net.asking(_environment(said, command))
-            asked = compare(files, catalog, net, ask, folder=Path(folder) if said.download else None)
+            with view(command).doing("asking the sources"):
+                asked = compare(files, catalog, net, ask, folder=Path(folder) if said.download else None)
         findings = [one for file in files for one in _of_file(file, (*findings, *asked))]
     document = shown.findings_json(files, findings)
     lines = shown.findings_lines(files, findings, online=asking_servers)
@@ -131,7 +132,7 @@ def _chosen(catalog: Catalog, names: Sequence[str]) -> list[Package]:
 
 
 def _listings(packages: Sequence[Package], said: argparse.Namespace, command: CommandLine) -> Mapping[str, Listing]:
-    with online(command, None) as net:
+    with online(command, None) as net, view(command).doing("asking the sources"):
         ask = net.asking(_environment(said, command))
         found = listings([(package, ask) for package in packages])
     return {package.name: listing for package, listing in zip(packages, found, strict=True)}
@@ -226,8 +227,8 @@ def _command(said: argparse.Namespace, *more: str) -> CommandLine:
 
 
 def _rendered(lines: Iterable[Line]) -> Group:
-    """A line is never broken: places and URLs are what a reader copies."""
-    return Group(*(Text(line, style=_STYLES[style], no_wrap=True, overflow="ignore") for style, line in lines))
+    """Places and URLs are never broken: they are what a reader copies."""
+    return Group(*(Fitted(line, _STYLES[style]) for style, line in lines))
 
 
 def _parser(action: str) -> argparse.ArgumentParser:

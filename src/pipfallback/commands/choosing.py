@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipfallback.active import seems_to_have_pip
 from pipfallback.arguments import CommandLine
 from pipfallback.errors import UsageError
 from pipfallback.pip import Pip, pip_for
@@ -52,9 +51,7 @@ def installer_without_probe(command: CommandLine, target: Target) -> Installer:
 
     Raises UsageError as ``installer_of``.
     """
-    prefix = Path(target.executable).parent.parent
-    has_pip = target.executable == sys.executable or any(prefix.glob("lib/python3*/site-packages/pip/__init__.py"))
-    if has_pip and _named(command) != "uv":
+    if seems_to_have_pip(target.executable) and _named(command) != "uv":
         return Pip(executable=target.executable)
     from pipfallback.environment import probe  # start-up: seldom needed
 

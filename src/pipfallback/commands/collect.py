@@ -11,7 +11,7 @@ from pipfallback.catalog_files import managed_names
 from pipfallback.commands.choosing import installer_without_probe
 from pipfallback.commands.passing import become_pip, read_pips_command
 from pipfallback.commands.plain import mentions
-from pipfallback.commands.starting import catalog_layers, finish_interrupted_runs
+from pipfallback.commands.starting import catalog_layers, check_named_catalogs, finish_interrupted_runs
 from pipfallback.pip import PipRun
 from pipfallback.rewording import words_without_building
 from pipfallback.target import Target
@@ -21,6 +21,7 @@ def run(words: Sequence[str]) -> int:
     """Bring the files; the exit code. Raises what ends a command that failed."""
     asks, target = read_pips_command(words)
     command = asks.command
+    check_named_catalogs(command)
     names = managed_names(catalog_layers(command)) if command.own.fallback else frozenset[str]()
     folder = command.values("--wheel-dir" if command.command == "wheel" else "--dest")
     if not asks.requirements or not names or (folder and Path(folder[-1]).is_file()):

@@ -22,7 +22,7 @@ from pipfallback.dockerfile.reader import DockerfileError
 from pipfallback.dockerfile.stages import Platforms
 from pipfallback.errors import EXIT_FAILED, UsageError
 from pipfallback.tags import linux_level
-from pipfallback.terminal import show, tell
+from pipfallback.terminal import show, tell, view
 
 _ABOUT = "What the pip install and uv pip install lines of a Dockerfile will meet. Nothing is built or fetched."
 _STYLES = {"good": "green", "open": "yellow", "bad": "red", "head": "bold", "dim": "dim", "": ""}
@@ -50,7 +50,7 @@ def run(words: Sequence[str]) -> int:
     content = _content(question.file)
     text = content.decode("utf-8", "surrogateescape")
     catalog = load_catalog(question.command.own.fallbacks)
-    with online(question.command, None) as net:
+    with online(question.command, None) as net, view(question.command).doing("asking the sources"):
         judge = Judge(catalog=catalog, online=net, command=question.command, described=question.described)
         try:
             found = find(text, _platforms(question), question.context, judge)

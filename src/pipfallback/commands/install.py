@@ -10,7 +10,7 @@ from pipfallback.asks import Asks
 from pipfallback.catalog_files import managed_names
 from pipfallback.commands.passing import become_pip, read_pips_command
 from pipfallback.commands.plain import install_plain
-from pipfallback.commands.starting import catalog_layers
+from pipfallback.commands.starting import catalog_layers, check_named_catalogs
 from pipfallback.target import Target
 
 
@@ -35,6 +35,7 @@ def _install(asks: Asks, target: Target) -> int:
         from pipfallback.commands.managed import install_managed  # start-up: the whole story
 
         return install_managed(asks, target)
+    check_named_catalogs(command)
     if not asks.requirements:
         return become_pip(command, target)  # pip says what is missing, or wrong with a file
     return install_plain(asks, target, names)

@@ -20,7 +20,7 @@ from pipfallback.locking.words import STDOUT, Wanted
 from pipfallback.pip import Pip
 from pipfallback.report import in_words
 from pipfallback.target import find_target
-from pipfallback.terminal import say, teller
+from pipfallback.terminal import say, teller, view
 
 HELP = """\
 Usage: pipfallback lock [options] REQUIREMENT... | -r FILE
@@ -107,7 +107,8 @@ def _lock(wanted: Wanted, catalog: Catalog, machine: Asked) -> Locked:
             scratch=Path(scratch),
             tell=teller(command),
         )
-        return story.lock(task)
+        with view(command).doing("asking pip and the sources"):
+            return story.lock(task)
 
 
 def _write(wanted: Wanted, name: str, locks: Sequence[Locked]) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from pipfallback import outcome_file, report
+from pipfallback import outcome_file
 from pipfallback.asks import Asks
 from pipfallback.catalog import Catalog
 from pipfallback.choice import policy_of
@@ -21,7 +22,7 @@ from pipfallback.outcome import Outcome
 from pipfallback.primary import Job, Managed
 from pipfallback.requests import check_reachable
 from pipfallback.target import Target
-from pipfallback.terminal import say, say_as_pip, tell, teller
+from pipfallback.terminal import say, say_as_pip, tell, teller, view
 
 
 def install_managed(asks: Asks, target: Target) -> int:
@@ -42,8 +43,10 @@ def install_managed(asks: Asks, target: Target) -> int:
 def job_of(asks: Asks, target: Target) -> Job:
     """The job of a command: what the catalog knows of what it asks for, and where it is to go."""
     command = asks.command
-    catalog = load_catalog(command.own.fallbacks)
-    environment, installation = look(target.executable, command, os.environ)
+    with ThreadPoolExecutor(max_workers=1) as aside:  # the catalog is read while the interpreter says what it is
+        read = aside.submit(load_catalog, command.own.fallbacks)
+        environment, installation = look(target.executable, command, os.environ)
+        catalog = read.result()
     return Job(
         asks=asks,
         managed=_managed(asks, catalog, environment),
@@ -54,6 +57,7 @@ def job_of(asks: Asks, target: Target) -> Job:
         online=online(command, installation.prefix),
         tell=teller(command),
         say_as_pip=say_as_pip,
+        view=view(command),
         look_again=lambda: look(target.executable, command, os.environ)[0],
     )
 
@@ -78,6 +82,8 @@ def _managed(asks: Asks, catalog: Catalog, environment: Environment) -> tuple[Ma
 
 def report_outcome(outcome: Outcome, job: Job) -> None:
     """Tell what came of an install. Raises the error that ends a failed one."""
+    from pipfallback import report  # start-up: what tells of the end is not needed before pip starts
+
     own = job.command.own
     if own.outcome:
         outcome_file.write(own.outcome, report.outcome_json(outcome))
@@ -92,7 +98,7 @@ def report_outcome(outcome: Outcome, job: Job) -> None:
     if error is not None:
         raise error
     for line in report.summary(outcome):
-        job.tell(line)
+        job.view.works(line)
 
 
 def _write_report(name: str, report: Mapping[str, object]) -> None:

@@ -11,7 +11,6 @@ from pipfallback.asks import Asks
 from pipfallback.commands.choosing import installer_without_probe
 from pipfallback.commands.starting import (
     finish_interrupted_runs,
-    load_catalog,
     read_command,
     read_words,
     target_of,
@@ -35,13 +34,11 @@ def become_pip(command: CommandLine, target: Target) -> NoReturn:
 def read_pips_command(words: Sequence[str]) -> tuple[Asks, Target]:
     """A command that is pip's too: what it asks for, and the target. With ``--help`` it becomes pip, after our own text.
 
-    Raises UsageError for an own option, CatalogError for a file that ``--fallbacks`` names.
+    Raises UsageError for an own option.
     """
     command = read_words(words)
     target = target_of(command)
     if command.has("--help"):
         say(manual.command_help(command.command or "install"))
         become_pip(command, target)
-    if command.own.fallbacks:
-        load_catalog(command.own.fallbacks)  # a file that the user named must be there and be right, even if unused
     return read_command(command, target), target

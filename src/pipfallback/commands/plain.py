@@ -6,17 +6,18 @@ Nothing is prepared, and nothing that only the story needs is imported, until th
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipfallback.arguments import CommandLine
 from pipfallback.asks import Asks
 from pipfallback.commands.choosing import installer_without_probe
 from pipfallback.commands.passing import become_pip
-from pipfallback.commands.starting import finish_interrupted_runs
-from pipfallback.pip import Meeting, PipRun
-from pipfallback.pip_failures import Cause, Failure
+from pipfallback.commands.starting import finish_interrupted_runs, read_command, read_words
+from pipfallback.pip import Meeting, PipRun, Waiting, ended
+from pipfallback.pip_failures import Cause, Failure, distribution_in
 from pipfallback.requests import Request
 from pipfallback.rewording import words_without_building
 from pipfallback.target import Target
@@ -38,47 +39,84 @@ def install_plain(asks: Asks, target: Target, names: frozenset[str]) -> int:
     if not (watched or wheels or command.own.lock):
         return become_pip(command, target)
     finish_interrupted_runs()
+    course = Course(asks, target, watched)
     with ExitStack() as stack:
-        run, begun = _run(asks, target, watched, stack)
-        if begun is not None:
-            # Whoever waited for another run has a pip that knows of an environment that is gone.
-            begun.outcome = begun.story.run() if begun.waited else begun.story.after(run)
-    if begun is not None and begun.outcome is not None:
-        from pipfallback.commands.managed import report_outcome  # start-up: only after a story
-
-        report_outcome(begun.outcome, begun.job)
-        return begun.outcome.exit_code
-    if run.failure is not None and run.failure.cause is Cause.UNSUPPORTED_WHEEL:
-        _tell_why_refused(command, wheels, target.executable)
-    return run.exit_code
+        stack.push(course.close)
+        course.after(
+            installer_without_probe(command, target).run(
+                words_without_building(command, watched),
+                meeting=Meeting(names=watched, met=course.begin) if watched else None,
+            )
+        )
+    return course.ended()
 
 
-def _run(asks: Asks, target: Target, names: frozenset[str], stack: ExitStack) -> tuple[PipRun, Opened | None]:
-    """Run pip; and the story that is to be told, within ``stack``, where a managed package was met."""
-    begun: list[Opened] = []
+def course_of(words: Sequence[str], executable: str, names: Collection[str]) -> Course:
+    """The course of an install whose words were seen to be plain, for that interpreter."""
+    target = Target(executable=executable)
+    return Course(read_command(read_words(words), target), target, frozenset(names))
 
-    def begin() -> Transaction | None:
+
+class Course:
+    """What an install that is pip's comes to: pip's own end, or a story that begins where pip meets a managed package.
+
+    Its transaction is open until ``close``.
+    """
+
+    def __init__(self, asks: Asks, target: Target, names: frozenset[str]) -> None:
+        self._asks = asks
+        self._target = target
+        self._names = names
+        self._stack = ExitStack()
+        self._begun: Opened | None = None
+        self._run = PipRun(exit_code=1, failure=None, seconds=0.0)
+        self.close = self._stack.__exit__
+
+    def begin(self) -> Transaction | None:
+        """Open the story; what is to record pip's changes, or None where another run came between."""
         from pipfallback.commands.managed import job_of  # start-up: only where a package is met
         from pipfallback.install import opened
 
-        begun.append(stack.enter_context(opened(job_of(asks, target))))
-        return None if begun[0].waited else begun[0].place.transaction
+        self._begun = self._stack.enter_context(opened(job_of(self._asks, self._target)))
+        return None if self._begun.waited else self._begun.place.transaction
 
-    command = asks.command
-    run = installer_without_probe(command, target).run(
-        words_without_building(command, names), meeting=Meeting(names=names, met=begin) if names else None
-    )
-    if not begun and mentions(run.failure, names):
-        begin()
-    return run, begun[0] if begun else None
+    def answer(self, folder: str) -> None:
+        """Answer a pip that waits, in the ``folder`` that it exchanges files with us."""
+        Waiting(Meeting(names=self._names, met=self.begin), Path(folder))()
+
+    def follow(self, exit_code: int, channel: str, seconds: float) -> None:
+        """Pip has ended: see ``after``, and ``pip.ended`` for the arguments."""
+        self.after(ended(exit_code, Path(channel), seconds))
+
+    def after(self, run: PipRun) -> None:
+        """Pip has ended: tell the story, if one was begun, or if pip failed over a managed package."""
+        self._run = run
+        if self._begun is None and mentions(run.failure, self._names):
+            self.begin()
+        if self._begun is not None:
+            # Whoever waited for another run has a pip that knows of an environment that is gone.
+            story = self._begun.story
+            self._begun.outcome = story.run() if self._begun.waited else story.after(run)
+
+    def ended(self) -> int:
+        """Tell what came of it, once all is closed; the exit code. Raises what ends a failed fallback."""
+        run = self._run
+        if self._begun is not None and self._begun.outcome is not None:
+            from pipfallback.commands.managed import report_outcome  # start-up: only after a story
+
+            report_outcome(self._begun.outcome, self._begun.job)
+            return self._begun.outcome.exit_code
+        if run.failure is not None and run.failure.cause is Cause.UNSUPPORTED_WHEEL:
+            wheels = [ask.request for ask in self._asks.requirements if ask.request.is_wheel]
+            _tell_why_refused(self._asks.command, wheels, self._target.executable)
+        return run.exit_code
 
 
 def mentions(failure: Failure | None, names: frozenset[str]) -> bool:
     """Whether pip failed, in a way that another build could cure, over something that the catalog knows."""
     if failure is None or not failure.cause.curable:
         return False
-    plain = failure.message.lower().replace("_", "-")
-    return any(name in plain for name in names)
+    return distribution_in(failure.message, names) is not None
 
 
 def _tell_why_refused(command: CommandLine, wheels: Sequence[Request], executable: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ from pipfallback.asks import Asks, read_asks
 from pipfallback.catalog_files import Layer, layers
 from pipfallback.pip_config import read_pip_config
 from pipfallback.target import Target, find_target
-from pipfallback.terminal import is_quiet, tell
+from pipfallback.terminal import progress, tell
 
 if TYPE_CHECKING:
     from pipfallback.catalog import Catalog
@@ -47,6 +46,12 @@ def load_catalog(files: Sequence[str]) -> Catalog:
     for note in catalog.notes:
         tell(note)
     return catalog
+
+
+def check_named_catalogs(command: CommandLine) -> None:
+    """A file that the user named must be there and be right, even where it is not used. Raises CatalogError."""
+    if command.own.fallbacks:
+        load_catalog(command.own.fallbacks)
 
 
 def _config_folder() -> Path:
@@ -82,7 +87,6 @@ def read_command(command: CommandLine, target: Target) -> Asks:
 
 def online(command: CommandLine, prefix: str | None) -> Online:
     """The network under a command's options and the pip settings of a target with that ``sys.prefix``."""
-    from pipfallback.net.progress import progress_on  # start-up: httpx comes with it
-    from pipfallback.online import Online
+    from pipfallback.online import Online  # start-up: httpx comes with it
 
-    return Online(command, os.environ, prefix=prefix, progress=progress_on(sys.stderr, quiet=is_quiet(command)))
+    return Online(command, os.environ, prefix=prefix, progress=progress(command))

@@ -1,0 +1,106 @@
+"""A plain install whose pip is watched: nothing is imported for the story until pip meets a managed package, or fails."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from pipfallback import children
+from pipfallback.shim_files import ANSWER, CHANNEL, CONFIG, MET, SHIM
+from pipfallback.user_folders import temporary_folders
+
+TYPE_CHECKING = False  # typing's own is half of Python's start-up
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from types import TracebackType
+
+    from pipfallback.commands.plain import Course
+
+
+def install_watched(words: Sequence[str], executable: str, names: Collection[str]) -> int | None:
+    """Run pip with the ``words`` of an install that asks for none of ``names``; fall back if it meets one of them.
+
+    The exit code; None where nothing was run, because there is no room for the files of the run.
+    """
+    folder = _own_folder()
+    if folder is None:
+        return None
+    with _Watch(words, executable, names, folder) as watch:
+        begun = time.monotonic()
+        # As rewording.words_without_building has it: no managed package that pip meets is built from source.
+        command = [executable, SHIM, os.path.join(folder, CONFIG), words[0], "--only-binary", ",".join(sorted(names))]
+        exit_code = children.run([*command, *words[1:]], meanwhile=watch)
+        if exit_code or watch.course is not None:
+            watch.follow(exit_code, time.monotonic() - begun)
+    return exit_code if watch.course is None else watch.course.ended()
+
+
+def _own_folder() -> str | None:
+    """A new folder that only this user can look into, whose path can stand in JSON as it is."""
+    name = f"pipfallback-{os.urandom(6).hex()}"
+    for place in temporary_folders(os.environ):
+        folder = os.path.join(place, name)
+        if os.path.isabs(folder) and folder.isprintable() and folder.isascii() and not set('"\\') & set(folder):
+            try:
+                os.mkdir(folder, 0o700)
+            except OSError:
+                continue
+            return folder
+    return None
+
+
+def config_text(folder: str, names: Collection[str], parent: int) -> str:
+    """What pip.Pip.run would write for such a run, without the time that importing json takes."""
+    listed = ", ".join(f'"{name}"' for name in sorted(names))
+    meeting = f'{{"names": [{listed}], "met": "{folder}/{MET}", "answer": "{folder}/{ANSWER}"}}'
+    return f'{{"channel": "{folder}/{CHANNEL}", "parent": {parent}, "pip": null, "undo": null, "meeting": {meeting}}}'
+
+
+class _Watch:
+    """Looks whether pip waits at a managed package; from then on, or once it failed, a ``course`` takes over."""
+
+    def __init__(self, words: Sequence[str], executable: str, names: Collection[str], folder: str) -> None:
+        self._words = words
+        self._executable = executable
+        self._names = names
+        self._folder = folder
+        self._met = os.path.join(folder, MET)
+        self.course: Course | None = None
+
+    def __enter__(self) -> _Watch:  # noqa: PYI034  (typing.Self needs Python 3.11)
+        with open(os.path.join(self._folder, CONFIG), "w", encoding="ascii") as file:
+            file.write(config_text(self._folder, self._names, os.getpid()))
+        return self
+
+    def __call__(self) -> None:
+        """Once pip waits: let the course answer."""
+        if self.course is None and os.path.exists(self._met):
+            self._begun().answer(self._folder)
+
+    def follow(self, exit_code: int, seconds: float) -> None:
+        """What comes after a pip that met a managed package, or failed."""
+        self._begun().follow(exit_code, os.path.join(self._folder, CHANNEL), seconds)
+
+    def _begun(self) -> Course:
+        if self.course is None:
+            from pipfallback.commands.plain import course_of  # start-up: only where it is needed
+
+            self.course = course_of(self._words, self._executable, self._names)
+        return self.course
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if self.course is not None:
+                self.course.close(kind, error, traceback)
+        finally:
+            self._remove()
+
+    def _remove(self) -> None:
+        try:
+            for name in os.listdir(self._folder):
+                os.unlink(os.path.join(self._folder, name))
+            os.rmdir(self._folder)
+        except OSError:
+            pass  # as much as can be
