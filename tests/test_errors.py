@@ -33,6 +33,11 @@ def test_a_context_that_is_no_cause_is_not_told() -> None:
     assert error.causes == ()
 
 
+def test_an_error_with_a_reference_of_its_own_says_where_it_is_explained() -> None:
+    assert errors.NothingFitsError("none").see == "docs/troubleshooting.md#no-build-fits"
+    assert PipfallbackError("the disk is full").see is None
+
+
 def test_every_error_has_a_reference_of_its_own() -> None:
     references = [one.reference for one in CLASSES]
     assert len(set(references)) == len(references)
@@ -53,3 +58,7 @@ def test_every_error_has_a_reference_of_its_own() -> None:
 )
 def test_exit_codes(name: str, code: int) -> None:
     assert getattr(errors, name)("said").exit_code == code
+
+
+def test_a_hint_that_several_give_is_told_once() -> None:
+    assert PipfallbackError("no", hints=("a", "b", "a")).hints == ("a", "b")

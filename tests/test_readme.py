@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from pipfallback.manual import overview
+
 ROOT = Path(__file__).parent.parent
 
 # What differs from run to run: ports, temporary folders, hashes of wheels that hold a compiled extension, Pythons.
@@ -22,6 +24,7 @@ _VARYING = (
     (r"python3\.\d+", "python3.X"),
     (r"cpython-\d+", "cpython-X"),
     (r"cp3\d+", "cpX"),
+    (r"\d+ builds from \d+ sources", "N builds from N sources"),  # of which most are the built-in catalog's
 )
 
 
@@ -48,3 +51,11 @@ def test_the_readme_shows_what_the_demo_prints() -> None:
     )
     assert shown is not None
     assert plain(done.stdout) == plain(shown[1])
+
+
+def test_the_readme_shows_the_help() -> None:
+    shown = re.search(
+        r"^```text\n(Usage: pipfallback .*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    assert shown is not None
+    assert shown[1] == overview()

@@ -13,6 +13,8 @@ EXIT_USAGE = 2  # pip's code for a command line that it does not understand
 EXIT_NOT_RESTORED = 70  # EX_SOFTWARE of sysexits.h
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
 
+TROUBLESHOOTING = "docs/troubleshooting.md"  # has a heading for each reference; tests/test_docs.py compares them
+
 
 class PipfallbackError(Exception):
     """What ended the command, told as ``error:``, ``cause:`` and ``hint:`` lines.
@@ -28,12 +30,17 @@ class PipfallbackError(Exception):
         super().__init__(message)
         self.message = message
         self.details = tuple(details)
-        self.hints = tuple(hints)
+        self.hints = tuple(dict.fromkeys(hints))  # several sources may ask for the same
 
     @property
     def causes(self) -> tuple[str, ...]:
         """The messages of the exceptions that led here, nearest first."""
         return tuple(_chain(self.__cause__))
+
+    @property
+    def see(self) -> str | None:
+        """Where the documentation explains the error; None for one without a reference of its own."""
+        return None if self.reference == PipfallbackError.reference else f"{TROUBLESHOOTING}#{self.reference}"
 
 
 def _chain(error: BaseException | None) -> Iterator[str]:
