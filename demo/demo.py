@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from lib.catalogs import silenced
 from lib.extensions import broken_extension, working_extension
 from lib.server import Server
 from lib.torch import make_torch
@@ -137,6 +138,7 @@ def write_fallbacks(folder: Path, server: Server) -> None:
     text = Path(__file__).with_name("fallbacks.toml").read_text(encoding="utf-8")
     for word, value in {"WHEELS": server.url, "HERE": HERE, "OTHER": OTHER, "PLATFORM": PLATFORM}.items():
         text = text.replace(f"@{word}@", value)
+    text += "\n" + silenced("flash-attn", server.url, but=("Dao-AILab", "ByteDance-Seed"))
     (folder / "fallbacks.toml").write_text(text, encoding="utf-8")
 
 

@@ -334,6 +334,30 @@ def test_hints_make_abi_labels_facts_or_overrule_them() -> None:
     assert read_build(official, LabelHints(cxx11_abi=False)).cxx11_abi is False
 
 
+@pytest.mark.parametrize(
+    ("label", "truth"),
+    [
+        ("cu124torch2.5", False),
+        ("cu126torch2.6", True),
+        ("cu124torch2.6", False),
+        ("cu128torch2.6", None),  # there is no such torch to be built with
+        ("cu128torch2.7", True),
+        ("torch210cu128", True),
+        ("rocm6.2torch2.6", True),
+        ("cu128", None),
+    ],
+)
+def test_a_build_that_was_made_with_the_official_torch_has_its_abi(label: str, truth: bool | None) -> None:
+    hints = LabelHints(cxx11_abi_labels="torch")
+    assert read_build(f"gsplat-1.5.0+{label}-{LINUX}", hints).cxx11_abi is truth
+    assert read_build(f"gsplat-1.5.0+{label}-{LINUX}").cxx11_abi is None
+    assert read_build(f"gsplat-1.5.0+{label}-cp312-cp312-win_amd64.whl", hints).cxx11_abi is None
+    assert (
+        read_build(f"gsplat-1.5.0+{label}-{LINUX}", LabelHints(cxx11_abi=False, cxx11_abi_labels="torch")).cxx11_abi
+        is False
+    )
+
+
 def test_on_windows_the_abi_has_no_meaning() -> None:
     name = "flash_attn-2.8.3+cu128torch2.7.0cxx11abiFALSE-cp312-cp312-win_amd64.whl"
     build = read_build(name, LabelHints(cxx11_abi=True, cxx11_abi_labels="fact"))

@@ -12,6 +12,7 @@ from pipfallback.builds import LabelHints
 from pipfallback.catalog import Catalog
 from pipfallback.catalog_files import Layer, builtin_path, layers
 from pipfallback.errors import CatalogError
+from pipfallback.sources.pattern import expand
 from pipfallback.toml_document import nearest, redacted
 from pipfallback.trust import Trust
 
@@ -236,6 +237,48 @@ WRONG: Mapping[str, tuple[str, str, str, str]] = {
         'package.wobbly.source[1].sha256."https://example.org/wobbly-1.1-py3-none-any.whl"',
         'did you mean "https://example.org/wobbly-1.0-py3-none-any.whl"?',
     ),
+    "an exception of a plain url": (
+        'kind = "url"',
+        'kind = "url"\nexcept = []',
+        "package.wobbly.source[1].except",
+        'kind "pattern"',
+    ),
+    "an exception for everything": (
+        'kind = "pattern"',
+        'kind = "pattern"\nexcept = [{}]',
+        "package.wobbly.source[2].except[1]",
+        "every build",
+    ),
+    "a hint in an exception": (
+        'kind = "pattern"',
+        'kind = "pattern"\nexcept = [{ cuda = "13", archs = "8.0" }]',
+        "package.wobbly.source[2].except[1].archs",
+        "unknown key",
+    ),
+    "an unknown placeholder in a condition": (
+        'kind = "pattern"',
+        'kind = "pattern"\nwhere = [{ cudas = "13", archs = "8.0" }]',
+        "package.wobbly.source[2].where[1].cudas",
+        'did you mean "cuda"?',
+    ),
+    "a condition that says nothing": (
+        'kind = "pattern"',
+        'kind = "pattern"\nwhere = [{ cuda = "13" }]',
+        "package.wobbly.source[2].where[1]",
+        "states nothing",
+    ),
+    "a bad hint in a condition": (
+        'kind = "pattern"',
+        'kind = "pattern"\nwhere = [{ cuda = "13", cxx11_abi = "yes" }]',
+        "package.wobbly.source[2].where[1].cxx11_abi",
+        "true, false",
+    ),
+    "a range in a condition": (
+        'kind = "pattern"',
+        'kind = "pattern"\nexcept = [{ version = "1.0..9.0" }]',
+        "package.wobbly.source[2].except[1].version",
+        "is not in the source's values",
+    ),
     "one hash for a pattern": (
         'kind = "pattern"',
         f'kind = "pattern"\nsha256 = "{HASH}"',
@@ -420,13 +463,15 @@ def test_a_word_far_from_all_known_ones_brings_the_known_ones() -> None:
 
 def test_the_examples_of_the_documentation_are_valid_and_their_mistakes_are_told_as_shown(tmp_path: Path) -> None:
     text = (Path(__file__).parents[1] / "docs" / "fallbacks-toml.md").read_text(encoding="utf-8")
-    complete, shared = (block.partition("```")[0] for block in text.split("```toml\n")[1:])
+    complete, excepting, shared = (block.partition("```")[0] for block in text.split("```toml\n")[1:])
 
     (ours, one) = read(tmp_path, complete).packages["flash-attn"].sources[:2]
     assert [len(row.values) for row in ours.matrix] == [4, 4]
     assert one.sha256 == {one.urls[0]: one.sha256[one.urls[0]]}
     farm = read(tmp_path, f'schema = 1\n[package.wobbly]\nimport = "wobbly"\n{shared}').packages["wobbly"].sources[0]
     assert farm.matrix[1].values["cuda"] == ("126", "129")
+    wobbly = read(tmp_path, f'schema = 1\n[package.wobbly]\nimport = "wobbly"\n{excepting}').packages["wobbly"]
+    assert len(expand(wobbly.sources[0])) == 3 * 2 * 4 * 2 - 8 - 2 + 2 * 3
 
     assert 'unknown key; did you mean "kind"?' in text
     wrong = mistakes(tmp_path, changed('"community"', '"offical"'))

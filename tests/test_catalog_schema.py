@@ -45,6 +45,8 @@ torch = "2.7"
 archs = ["8.0", "9.0a", "12.0+PTX"]
 matrix = [{{ version = "1.0..1.1", cuda = ["11", "12"], cpu = false, cxx11_abi = true, archs = "8.0", rocm = "6.3" }}]
 values = {{ version = ["1.0", "1.1"], python = "cp310" }}
+except = [{{ version = "1.0", cuda = ["11", "12"] }}]
+where = [{{ version = "1.0..1.1", cuda = "12", cxx11_abi = false, archs = ["8.0"] }}]
 [[package.wobbly.source]]
 name = "Wheels"
 trust = "community"
@@ -169,7 +171,10 @@ def test_every_key_of_the_loader_is_described() -> None:
         ('"major.minor"', '"minor.major"', ["package.wobbly.source.0.torch_digits"]),
         ('torch = "2.7"', "torch = 2.7", ["package.wobbly.source.0.torch"]),
         ('"9.0a"', '"9"', ["package.wobbly.source.0.archs"]),
-        ('cuda = ["11", "12"]', "cuda = 12", ["package.wobbly.source.0.matrix"]),
+        ('cuda = ["11", "12"], cpu', "cuda = 12, cpu", ["package.wobbly.source.0.matrix"]),
+        ('version = "1.0", cuda', "version = 1, cuda", ["package.wobbly.source.0.except.0.version"]),
+        ('cuda = "12", cxx11_abi = false', 'cuda = "12", cxx11_abi = 0', ["package.wobbly.source.0.where.0.cxx11_abi"]),
+        ("except = [", "exempt = [", ["package.wobbly.source.0"]),
         ("rows = [{}]", "row = [{}]", ["matrix.farm"]),
     ],
 )

@@ -147,6 +147,7 @@ def test_no_build_fits_is_told_once_with_every_reason_and_what_would_help(tmp_pa
         "    python-tag     wheel is for CPython 3.10 (cp310); this is CPython 3.11",
         "",
         "hint: with Python 3.10 the Publisher build 2.8.2 would fit",
+        "see: docs/troubleshooting.md#no-build-fits",
     ]
 
 

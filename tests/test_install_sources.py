@@ -137,7 +137,9 @@ def test_the_last_resort_is_built_for_the_torch_that_is_here(scene: Scene) -> No
     archive = sources(scene.server.folder)
     broken = scene.wheel("+cu126torch2.7", broken=True)
     catalog(
-        scene, source_of("url", scene.server.url_of(broken)), source_of("sdist", scene.server.url_of(archive), "PyPI")
+        scene,
+        source_of("url", scene.server.url_of(broken)),
+        source_of("sdist", scene.server.url_of(archive), "sources"),
     )
     done = scene.install("--allow-build", "flash-attn", MAX_JOBS="3")
     assert done.code == 0, done.said
@@ -202,3 +204,19 @@ def test_metadata_that_the_index_offers_alone_refuses_a_build_without_fetching_i
     (refused,) = [each for each in scene.outcome()["decisions"] if each["filename"] == other.name]
     assert {each["rule"] for each in refused["mismatches"]} >= {"torch-version"}
     assert scene.server.requests_of("/v/" + other.name) == []
+
+
+def test_strangers_are_asked_only_where_nothing_else_fits(scene: Scene) -> None:
+    stranger = scene.wheel("+cu126torch2.7", folder="strange", version="2.9.0")
+    page = scene.server.folder / "strange" / "index.html"
+    page.write_text(f'<a href="{stranger.name}">x</a>')
+    strangers = source_of("links", scene.server.url_of(page), "strangers").replace('"vendor"', '"community"')
+    catalog(scene, source_of("url", scene.server.url_of(scene.wheel("+cu126torch2.7"))), strangers)
+    assert scene.install("flash-attn").code == 0
+    assert scene.server.requests_of("/strange/index.html") == []
+    catalog(scene, source_of("url", scene.server.url_of(scene.wheel("+cu126torch2.6"))), strangers)
+    assert scene.pip("uninstall", "--yes", "flash-attn").code == 0
+    done = scene.install("flash-attn")
+    assert done.code == 1
+    assert len(scene.server.requests_of("/strange/index.html")) == 1
+    assert "--trust-level community" in done.stderr

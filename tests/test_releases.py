@@ -207,6 +207,11 @@ def test_which_versions_are_those_of_torchs_own_wheels(version: str, cuda: str |
         ("torchaudio", "0.6.0", None),
         ("torchaudio", "0.14.0", None),
         ("torchaudio", "3.0", None),
+        ("torchcodec", "0.0.3", "2.4"),
+        ("torchcodec", "0.5", "2.7"),
+        ("torchcodec", "0.10.0+cu128", "2.10"),
+        ("torchcodec", "0.12", None),
+        ("torchcodec", "1.0", None),
         ("xformers", "0.0.30", None),
     ],
 )

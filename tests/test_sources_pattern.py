@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pipfallback import catalog_reader, sources
-from pipfallback.builds import LabelHints
-from pipfallback.catalog import MatrixRow, Package, Source
-from pipfallback.sources.pattern import expand
+from pipfallback.builds import Candidate, LabelHints
+from pipfallback.catalog import Condition, MatrixRow, Package, Source
+from pipfallback.sources.pattern import candidates, expand, met
 from pipfallback.trust import Trust
 
 FACTS = Path(__file__).parents[2] / "shared" / "facts"
@@ -27,6 +28,12 @@ def pattern(url: str, *rows: MatrixRow) -> Source:
 def row(hints: LabelHints | None = None, **values: str) -> MatrixRow:
     """A row with each value written as words."""
     return MatrixRow(values={name: tuple(text.split()) for name, text in values.items()}, hints=hints or LabelHints())
+
+
+def condition(hints: LabelHints | None = None, **values: str) -> Condition:
+    return Condition(
+        values={name: frozenset(text.split()) for name, text in values.items()}, hints=hints or LabelHints()
+    )
 
 
 def urls(url: str, *rows: MatrixRow) -> list[str]:
@@ -83,6 +90,48 @@ def test_a_value_that_holds_itself_ends() -> None:
     assert urls("w-{tag}", row(tag="{tag}")) == ["w-{tag}"]
 
 
+def test_what_is_excepted_is_not_listed() -> None:
+    source = replace(
+        pattern("{tag}/w-{version}-{python}", row(tag="a b", version="1.0 1.1", python="cp312 cp313t")),
+        exceptions=(
+            condition(tag="b", version="1.0"),
+            condition(python="cp313t", tag="a b"),  # all values of a placeholder: it makes no difference
+            condition(version="1.2"),  # of another row
+        ),
+    )
+
+    assert [url for url, _ in expand(source)] == ["a/w-1.1-cp312", "b/w-1.1-cp312", "a/w-1.0-cp312"]
+
+
+def test_what_is_known_of_some_builds_counts_before_row_and_source() -> None:
+    source = replace(
+        pattern("w-{version}+cu{cuda}", row(LabelHints(archs=("8.0",), torch="2.7"), version="1.0 1.1", cuda="11 12")),
+        where=(
+            condition(LabelHints(cxx11_abi=False, archs=("9.0",)), version="1.1"),
+            condition(LabelHints(cxx11_abi=True), cuda="12", version="1.0 1.1 1.2"),
+        ),
+    )
+
+    assert expand(source) == [
+        ("w-1.1+cu11", LabelHints(archs=("9.0",), torch="2.7", cxx11_abi=False)),
+        ("w-1.1+cu12", LabelHints(archs=("9.0",), torch="2.7", cxx11_abi=True)),
+        ("w-1.0+cu11", LabelHints(archs=("8.0",), torch="2.7")),
+        ("w-1.0+cu12", LabelHints(archs=("8.0",), torch="2.7", cxx11_abi=True)),
+    ]
+
+
+def test_conditions_name_values_as_the_matrix_has_them() -> None:
+    source = replace(
+        pattern("w-{platform}", row(platform="linux {old}", old="manylinux_2_17.manylinux2014")),
+        exceptions=(condition(platform="{old}"),),
+    )
+
+    assert [url for url, _ in expand(source)] == ["w-linux"]
+    assert met(source, condition(platform="linux"))
+    assert not met(source, condition(platform="{old}"))
+    assert not met(source, condition(platform="win_amd64"))
+
+
 def test_candidates_carry_place_trust_and_the_hints_of_their_row() -> None:
     source = pattern(
         "https://example.org/wobbly-{version}+cu{cuda}-{python}-{python_abi}-linux_x86_64.whl",
@@ -117,8 +166,13 @@ def flash_attn() -> Package:
     return catalog_reader.load().packages["flash-attn"]
 
 
+def built_in_patterns() -> list[Source]:
+    """Those of the package's own project; tests/test_catalog_patterns.py looks at the others."""
+    return [one for one in flash_attn().sources if one.kind == "pattern" and one.trust is Trust.OFFICIAL]
+
+
 def built_in_urls() -> set[str]:
-    return {url for source in flash_attn().sources if source.kind == "pattern" for url, _ in expand(source)}
+    return {url for source in built_in_patterns() for url, _ in expand(source)}
 
 
 def facts(name: str) -> str:
@@ -181,7 +235,7 @@ def test_the_flash_attn_sources_list_exactly_the_published_assets() -> None:
 
 def test_no_flash_attn_wheel_is_listed_twice_in_the_built_in_catalog() -> None:
     combinations = 0
-    for source in flash_attn().sources:
+    for source in built_in_patterns():
         for matrix_row in source.matrix:
             count = 1
             for values in matrix_row.values.values():
@@ -253,3 +307,15 @@ def test_all_builds_of_the_built_in_catalog_have_names_of_wheels() -> None:
             note for note in sources.candidates(package).notes if note.cause not in {"offline", "build-not-allowed"}
         ]
         assert notes == []
+
+
+def test_asked_twice_a_source_lists_the_same_and_at_another_place_its_own_order() -> None:
+    source = pattern("https://example.org/w-{version}-py3-none-any.whl", row(version="1.0 2.0"))
+    twin = replace(source, trust=Trust.VENDOR)
+
+    first, again = [*candidates(source, 0)], [*candidates(source, 0)]
+    elsewhere, other = [*candidates(source, 3)], [*candidates(twin, 3)]
+
+    assert again == first
+    assert [one.order for one in elsewhere if isinstance(one, Candidate)] == [(3, 0), (3, 1)]
+    assert {one.trust for one in other if isinstance(one, Candidate)} == {Trust.VENDOR}

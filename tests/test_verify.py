@@ -218,6 +218,9 @@ def test_no_temporary_folder_is_left(
         "Found no NVIDIA driver on your system. Please check that you have an NVIDIA GPU",
         "No CUDA GPUs are available",
         "0 active drivers ([]). There should only be one.",
+        "libnvcuvid.so.1: cannot open shared object file: No such file or directory",
+        "Unknown compute capability. Ensure PyTorch with CUDA support is installed.",
+        "CUDA is not available",
     ],
 )
 def test_a_machine_without_driver_or_gpu_proves_nothing(interpreter: Path, site: Path, error: str) -> None:

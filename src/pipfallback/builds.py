@@ -28,6 +28,7 @@ from pipfallback.evidence import (
 from pipfallback.labels import CPU, NO_LABEL, Accelerator, Label, TorchDigits, read_label, torch_from_digits
 from pipfallback.metadata_labels import read_pins, without_extras
 from pipfallback.publishers import published_cxx11_abi, publisher_of
+from pipfallback.releases import official_cxx11_abi, series_beside
 from pipfallback.trust import Trust
 from pipfallback.wheel_names import (
     Project,
@@ -112,13 +113,14 @@ class LabelHints:
 
     ``torch_digits``: what packed digits such as ``torch210`` mean there: "major.minor" (2.10) or "major.minor.patch"
     (2.1.0); None: decide by what exists. ``cxx11_abi``: what the build really is, whatever its name says.
-    ``cxx11_abi_labels``: "fact" where the publisher's ABI labels can be believed, else "claim".
+    ``cxx11_abi_labels``: "fact" where the publisher's ABI labels can be believed, "torch" where every build has the ABI
+    that torch's own project gave the release in its name, else "claim".
     ``torch``, ``cuda``, ``rocm``, ``cpu``, ``archs``: stated for every file, they apply where the name says nothing.
     """
 
     torch_digits: TorchDigits | None = None
     cxx11_abi: bool | None = None
-    cxx11_abi_labels: Literal["fact", "claim"] = "claim"
+    cxx11_abi_labels: Literal["fact", "torch", "claim"] = "claim"
     torch: str | None = None
     cuda: str | None = None
     rocm: str | None = None
@@ -151,7 +153,14 @@ _CandidateDraft = draft_of(Candidate)
 
 
 def listed_candidate(
-    build: Build, location: str, source: str, trust: Trust, order: tuple[int, int], *, sha256: str | None = None
+    build: Build,
+    location: str,
+    source: str,
+    trust: Trust,
+    order: tuple[int, int],
+    *,
+    sha256: str | None = None,
+    size: int | None = None,
 ) -> Candidate:
     """A candidate of a source's list, as ``Candidate`` makes it, in a third of the time: lists have up to 100,000."""
     candidate = _CandidateDraft()
@@ -160,7 +169,7 @@ def listed_candidate(
     candidate.source = source
     candidate.trust = trust
     candidate.sha256 = sha256
-    candidate.size = None
+    candidate.size = size
     candidate.order = order
     candidate.__class__ = Candidate
     return candidate  # type: ignore[no-any-return]  # a draft is Any
@@ -220,6 +229,9 @@ def _build(filename: str, start: _Start, tags: WheelTags, hints: LabelHints) -> 
     ) = said
     if open_digits:
         build.torch = torch_from_digits(open_digits, hints.torch_digits, build.cuda, python)
+    if hints.cxx11_abi_labels == "torch" and hints.cxx11_abi is None:
+        beside = build.torch or series_beside(build.name, build.version)
+        cxx11_abi = _abi_of_official(beside, build.cuda, build.rocm, platform) if beside else None
     if cxx11_abi is None and repository:
         cxx11_abi = published_cxx11_abi(
             repository,
@@ -234,6 +246,12 @@ def _build(filename: str, start: _Start, tags: WheelTags, hints: LabelHints) -> 
     build.requires = ()
     build.__class__ = Build
     return build  # type: ignore[no-any-return]  # a draft is Any
+
+
+@lru_cache(maxsize=1024)
+def _abi_of_official(torch: str, cuda: str | None, rocm: str | None, platform: str) -> bool | None:
+    local = f"rocm{rocm}" if rocm else f"cu{cuda.replace('.', '')}" if cuda else "cpu"
+    return official_cxx11_abi(f"{torch}+{local}", cuda, platform)
 
 
 _Draft = draft_of(Build)

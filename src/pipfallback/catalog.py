@@ -31,12 +31,26 @@ class MatrixRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """Some of the builds of a pattern: those that have one of ``values`` for each placeholder that is named there.
+
+    The values are as the matrix has them, before placeholders in them are filled in. ``hints`` hold for these builds;
+    what they leave open stays as it is.
+    """
+
+    values: Mapping[str, frozenset[str]]
+    hints: LabelHints = NO_HINTS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """One place that lists builds, as its table in fallbacks.toml states it.
 
     ``urls``: for kind "url" the wheels themselves, else one template (none for "sdist"). ``sha256``: lower-case hashes
     by URL. ``matrix``: for kind "pattern", the rows that fill the template; a row leaves no placeholder open but
-    ``{python_abi}``, which follows from ``{python}``. ``hints`` tell how to read names. ``homepage`` is for people.
+    ``{python_abi}``, which follows from ``{python}``. ``exceptions``: what the rows make and does not exist.
+    ``where``: what is known of some of the builds, later ones win. ``hints`` tell how to read names. ``homepage`` is
+    for people.
     ``named``: the user named the file that the table stands in, so that its hashes are the user's word.
     """
 
@@ -46,6 +60,8 @@ class Source:
     urls: tuple[str, ...]
     sha256: Mapping[str, str] = field(default_factory=dict)
     matrix: tuple[MatrixRow, ...] = ()
+    exceptions: tuple[Condition, ...] = ()
+    where: tuple[Condition, ...] = ()
     hints: LabelHints = NO_HINTS
     homepage: str | None = None
     named: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from pipfallback.builds import LabelHints
 from pipfallback.toml_document import Document, nearest, shown
@@ -16,7 +16,8 @@ HINT_KEYS = ("torch_digits", "cxx11_abi", "torch", "cuda", "rocm", "cpu", "archs
 VERSION = re.compile(r"\d+(\.\d+){0,2}")
 ARCH = re.compile(r"\d+\.\d[af]?(\+PTX)?")  # as TORCH_CUDAARCH_LIST writes them
 DIGITS = ("major.minor", "major.minor.patch")
-AS_LABELLED = "as-labelled"
+# What the labels of a C++ ABI are worth -> LabelHints.cxx11_abi_labels.
+ABI_WORDS: Mapping[str, Literal["fact", "torch"]] = {"as-labelled": "fact", "torch": "torch"}
 
 
 def read_hints(document: Document, path: KeyPath, table: Mapping[str, Any], base: LabelHints) -> LabelHints:
@@ -38,10 +39,11 @@ def _with_hint(document: Document, path: KeyPath, key: str, value: object, hints
             document.wrong(path, f"{shown(value)} is not a way to read digits{nearest(str(value), DIGITS)}")
         case "cxx11_abi", bool():
             return replace(hints, cxx11_abi=value)
-        case "cxx11_abi", "as-labelled":
-            return replace(hints, cxx11_abi_labels="fact")
+        case "cxx11_abi", str() if value in ABI_WORDS:
+            return replace(hints, cxx11_abi=None, cxx11_abi_labels=ABI_WORDS[value])
         case "cxx11_abi", _:
-            document.wrong(path, f'must be true, false or "{AS_LABELLED}", not {shown(value)}')
+            words = " or ".join(f'"{word}"' for word in ABI_WORDS)
+            document.wrong(path, f"must be true, false, {words}, not {shown(value)}")
         case "cpu", bool():
             return replace(hints, cpu=value)
         case "cpu", _:

@@ -10,15 +10,25 @@ from typing import Any
 from packaging.version import InvalidVersion, Version
 
 from pipfallback.builds import NO_HINTS, LabelHints
-from pipfallback.catalog import MatrixRow
+from pipfallback.catalog import Condition, MatrixRow
 from pipfallback.catalog_hints import HINT_KEYS, read_hints
 from pipfallback.toml_document import Document, nearest, shown
 from pipfallback.toml_lines import KeyPath
 
 _PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+_OF_ALL = {"except": "leave the source out instead", "where": "write it in the source's own table"}
 DERIVED = "python_abi"  # follows from {python} where a row does not say it
 
 Values = Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pattern:
+    """What a source says of its matrix, as ``catalog.Source`` holds it."""
+
+    rows: tuple[MatrixRow, ...] = ()
+    exceptions: tuple[Condition, ...] = ()
+    where: tuple[Condition, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,10 +73,11 @@ def read_matrix(
     *,
     shared: Mapping[str, SharedMatrix],
     hints: LabelHints = NO_HINTS,
-) -> tuple[MatrixRow, ...]:
-    """The rows of the source ``table`` at ``path``, complete: with the source's and the shared values filled in.
+) -> Pattern:
+    """The matrix of the source ``table`` at ``path``: complete rows, with the source's and the shared values filled in.
 
-    A row names placeholders and, where the template has no such placeholder, hints. ``hints`` are the source's own.
+    A row names placeholders and, where the template has no such placeholder, hints, as do the tables of ``where``;
+    those of ``except`` name placeholders. ``hints`` are the source's own.
     """
     own = _read_values(document, (*path, "values"), table.get("values", {}))
     common = _named_matrix(document, (*path, "matrix"), table.get("matrix"), shared)
@@ -79,7 +90,11 @@ def read_matrix(
         rows = ((path, {}),)
     used = _used(template, values, (row for _, row in rows))
     document.unknown((*path, "values"), own, used)
-    return tuple(_read_row(document, place, row, used=used, base=values, hints=hints) for place, row in rows)
+    return Pattern(
+        rows=tuple(_read_row(document, place, row, used=used, base=values, hints=hints) for place, row in rows),
+        exceptions=_read_conditions(document, path, table, "except", used=used, base=values),
+        where=_read_conditions(document, path, table, "where", used=used, base=values),
+    )
 
 
 def _named_matrix(
@@ -138,6 +153,31 @@ def _read_row(
             document.wrong(path, f"has no value for {{{name}}}, which the template uses")
     own_hints = {key: value for key, value in row.items() if key not in used}
     return MatrixRow(values=values, hints=read_hints(document, path, own_hints, hints))
+
+
+def _read_conditions(
+    document: Document, path: KeyPath, table: Mapping[str, Any], key: str, *, used: Sequence[str], base: Values
+) -> tuple[Condition, ...]:
+    """The tables of ``except`` and ``where``; each names at least one placeholder, else it would mean every build."""
+    conditions = []
+    listed = table.get(key, [])
+    for place, stated in document.tables((*path, key), listed):
+        own_hints = {name: value for name, value in stated.items() if name not in used}
+        known = [name for name in HINT_KEYS if name not in used] if key == "where" else []
+        document.unknown(place, stated, (*used, *known))
+        values = {
+            name: frozenset(_read_cell(document, (*place, name), value, base.get(name, ())))
+            for name, value in stated.items()
+            if name in used
+        }
+        if not values:
+            document.wrong(
+                place, f"names no placeholder of the template, so it would hold for every build; {_OF_ALL[key]}"
+            )
+        elif known and not own_hints:
+            document.wrong(place, "states nothing about these builds, such as archs or cxx11_abi")
+        conditions.append(Condition(values=values, hints=read_hints(document, place, own_hints, NO_HINTS)))
+    return tuple(conditions)
 
 
 def _read_cell(document: Document, path: KeyPath, value: object, base: Sequence[str]) -> tuple[str, ...]:

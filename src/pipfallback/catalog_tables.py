@@ -13,9 +13,9 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from pipfallback.builds import NO_HINTS, LabelHints
-from pipfallback.catalog import MatrixRow, Source, SourceKind
+from pipfallback.catalog import Source, SourceKind
 from pipfallback.catalog_hints import HINT_KEYS, read_hints
-from pipfallback.catalog_matrix import SharedMatrix, placeholders, read_matrix, read_shared, stray_brace
+from pipfallback.catalog_matrix import Pattern, SharedMatrix, placeholders, read_matrix, read_shared, stray_brace
 from pipfallback.toml_document import Document, nearest, shown
 from pipfallback.toml_lines import KeyPath
 from pipfallback.trust import Trust
@@ -24,7 +24,7 @@ SCHEMA = 1
 KINDS: tuple[SourceKind, ...] = get_args(SourceKind)
 TOP_KEYS = ("schema", "package", "matrix")
 PACKAGE_KEYS = ("import", "import_for", "needs", "smoke", "smoke_unproven", "source")
-PATTERN_KEYS = ("matrix", "values")
+PATTERN_KEYS = ("matrix", "values", "except", "where")
 REQUIRED_SOURCE_KEYS = ("name", "kind", "trust")
 SOURCE_KEYS = ("name", "kind", "trust", "url", "sha256", "homepage", *PATTERN_KEYS, *HINT_KEYS)
 
@@ -179,7 +179,9 @@ def _read_source(
         trust=Trust(trust),
         urls=urls,
         sha256=sha256,
-        matrix=matrix,
+        matrix=matrix.rows,
+        exceptions=matrix.exceptions,
+        where=matrix.where,
         hints=hints,
         homepage=homepage,
     )
@@ -207,13 +209,13 @@ def _read_matrix(
     *,
     shared: Mapping[str, SharedMatrix],
     hints: LabelHints,
-) -> tuple[MatrixRow, ...]:
+) -> Pattern:
     if kind == "pattern" and urls:
         return read_matrix(document, path, table, urls[0], shared=shared, hints=hints)
     for key in PATTERN_KEYS:
         if key in table and kind not in {"pattern", None}:
             document.wrong((*path, key), 'belongs to sources of kind "pattern"')
-    return ()
+    return Pattern()
 
 
 def _read_urls(document: Document, path: KeyPath, table: Mapping[str, Any], kind: str | None) -> tuple[str, ...]:

@@ -54,9 +54,19 @@ def choose(
     return in_order(judge_all(candidates, environment, policy_of(request, package, command)), request, command)
 
 
-def in_order(decisions: Iterable[Decision], request: Request, command: CommandLine) -> list[Decision]:
-    """The accepted first, best first, then the refused; of either, the wheel that the user named comes first."""
+def in_order(
+    decisions: Iterable[Decision], request: Request, command: CommandLine, *, ordered: Sequence[Decision] = ()
+) -> list[Decision]:
+    """The accepted first, best first, then the refused; of either, the wheel that the user named comes first.
+
+    ``ordered``: the decisions of an earlier time, in their order; it stands where nothing has changed since.
+    """
+    decisions = list(decisions)
+    if decisions and decisions == ordered:
+        return decisions
     ranked = rank(decisions, wish_of(request, command))
+    if all(decision.candidate.order[0] >= 0 for decision in decisions):
+        return ranked  # in which the accepted come first
     return sorted(ranked, key=lambda decision: (not decision.accepted, decision.candidate.order >= (0, 0)))
 
 
@@ -80,7 +90,9 @@ def asked_candidate(request: Request) -> Candidate | None:
 
 def without_asked(candidates: Iterable[Candidate], request: Request) -> list[Candidate]:
     """The candidates that are at another place than the wheel that the user named."""
-    asked = _place(request.location or "")
+    if request.location is None:
+        return list(candidates)
+    asked = _place(request.location)
     return [each for each in candidates if _place(each.location) != asked]
 
 

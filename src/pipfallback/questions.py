@@ -17,8 +17,9 @@ from pipfallback.inspection.wheel import InvalidWheelError, read_metadata
 from pipfallback.looking_inside import Inside
 from pipfallback.net.local import local_path
 from pipfallback.requests import Request, RequestError, read_request
-from pipfallback.sources import Asking, Note, candidates
+from pipfallback.sources import Asking, Listing, Note, candidates, leaves_out, with_the_rest
 from pipfallback.sources.listed import plain_url
+from pipfallback.sources.reading import in_words as notes_in_words
 from pipfallback.trust import Trust
 
 
@@ -35,7 +36,7 @@ class Plan:
     @property
     def notes(self) -> tuple[str, ...]:
         """Why something of the sources is not among the decisions, in lines."""
-        return tuple(f"{note.source}: {note.text}" + (f" ({note.hint})" if note.hint else "") for note in self.unheard)
+        return tuple(notes_in_words(self.unheard, hints=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,11 +61,13 @@ def plan(
     *,
     ask: Asking | None = None,
     inside: Inside | None = None,
+    thrifty: bool = False,
 ) -> Plan:
     """Judge and rank every build that is known for a requirement. Raises RequestError where it is none.
 
     ``ask``: how sources are asked that have to be; without it they are only noted. ``environment`` and the
     requirement's specifier take the place of its own. ``inside``: what looks into the doubtful among the best builds.
+    ``thrifty``: sources below the trust that is allowed are asked only where nothing else fits.
     """
     request = read_request(text)
     if request.name is None and request.location is None:
@@ -75,16 +78,24 @@ def plan(
         )
     package = catalog.packages.get(request.name or "")
     asked_with = ask and replace(ask, environment=environment, specifier=request.specifier)
-    listing = candidates(package, asked_with) if package is not None else None
-    asked = asked_candidate(request)
-    known = without_asked(listing.candidates, request) if listing else []
-    decisions = choose([asked, *known] if asked else known, request, package, environment, command)
+    trust = command.own.trust_level if thrifty else Trust.COMMUNITY
+    listing = candidates(package, asked_with, trust=trust) if package is not None else None
+    decisions = _decided(listing, request, package, environment, command)
+    if (
+        listing
+        and package
+        and asked_with
+        and leaves_out(package, trust)
+        and not any(each.accepted for each in decisions)
+    ):
+        listing = with_the_rest(listing, package, asked_with, trust=trust)
+        decisions = _decided(listing, request, package, environment, command)
     policy = policy_of(request, package, command)
     if inside is not None:
         imports = package.imports_for(request.version) if package is not None else ()
         metadata_of = listing.metadata_of if listing is not None else lambda _: None
         peeked = inside.judge_afar(decisions, policy, imports, metadata_of=metadata_of)
-        decisions = in_order(peeked, request, command)
+        decisions = in_order(peeked, request, command, ordered=decisions)
     return Plan(
         request=request,
         managed=package is not None,
@@ -92,6 +103,14 @@ def plan(
         policy=policy,
         unheard=listing.notes if listing else (),
     )
+
+
+def _decided(
+    listing: Listing | None, request: Request, package: Package | None, environment: Environment, command: CommandLine
+) -> list[Decision]:
+    asked = asked_candidate(request)
+    known = without_asked(listing.candidates, request) if listing else []
+    return choose([asked, *known] if asked else known, request, package, environment, command)
 
 
 def explain(

@@ -273,22 +273,38 @@ def is_published(torch_version: str, cuda: str | None) -> bool:
 # Packages whose compiled code calls torch's, whatever their names say: pytorch/vision and pytorch/audio (README), xformers
 # (facebookresearch/xformers: METADATA pins one torch), PyTorch Geometric's (data.pyg.org: a page of links for each torch).
 TORCH_EXTENSIONS = frozenset(
-    {"torchvision", "torchaudio", "xformers", "torch-scatter", "torch-sparse", "torch-cluster", "torch-spline-conv"}
+    {
+        "torchvision",
+        "torchaudio",
+        "xformers",
+        "torch-scatter",
+        "torch-sparse",
+        "torch-cluster",
+        "torch-spline-conv",
+        "pyg-lib",
+        "torchcodec",
+    }
 )
 
 # Minor versions: the oldest that the tables hold, and the last torchaudio that is sure to have torch's number.
 _OLDEST_VISION, _OLDEST_AUDIO, _LAST_PAIRED_AUDIO = 6, 7, 9
+# Minor version -> torch, from the table in the README of pytorch/torchcodec; from 0.12 on one build is for 2.11 and newer.
+_TORCHCODEC = {
+    0: "2.4", 1: "2.5", 2: "2.6", 3: "2.7", 4: "2.7", 5: "2.7", 6: "2.8", 7: "2.8", 8: "2.9", 9: "2.9", 10: "2.10", 11: "2.11",
+}  # fmt: skip
 
 
 def series_beside(name: str, version: Version) -> str | None:
-    """The torch series that a release of torchvision or torchaudio was made with. None: another package, or not known.
+    """The torch series that a release of torchvision, torchaudio or torchcodec was made with. None: others, or not known.
 
     ``name`` as PEP 503 writes it. Sources: the tables of torch versions in the README of pytorch/vision and in
     docs.pytorch.org/audio (installation). From torchaudio 2.10 on the numbers are not taken for torch's.
     """
-    if name not in ("torchvision", "torchaudio"):
+    if name not in ("torchvision", "torchaudio", "torchcodec"):
         return None
     major, minor = (*version.release, 0)[:2]
+    if name == "torchcodec":
+        return None if major else _TORCHCODEC.get(minor)
     if name == "torchvision":
         if major or minor < _OLDEST_VISION:
             return None

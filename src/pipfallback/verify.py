@@ -33,6 +33,12 @@ _NO_DEVICE = re.compile(
     r"|Found no NVIDIA driver|No CUDA GPUs are available|CUDA driver initialization failed"
     r"|no CUDA-capable device is detected|CUDA_ERROR_STUB_LIBRARY|CUDA driver is a stub library"
     r"|Failed to infer device type|0 active drivers"
+    # NVIDIA's video decoder is part of the driver (decord of nvidia-cosmos links it).
+    r"|libnvcuvid\.so\.1: cannot open shared object"
+    # tinycudann/modules.py (NVlabs/tiny-cuda-nn) where torch sees no GPU.
+    r"|Unknown compute capability\. Ensure PyTorch with CUDA support is installed"
+    # faithc_aot (Comfy-Forge/cuda-wheels, packages/faithc_aot/package.yml: expect_device_error).
+    r"|RuntimeError: CUDA is not available"
 )
 _NO_DEVICE_HINT = "it can only be tried out where a driver and a GPU are"
 

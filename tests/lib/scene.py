@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lib.catalogs import silenced
 from lib.extensions import broken_extension, working_extension
 from lib.program import Completed, run, run_pipfallback
 from lib.server import Server
@@ -60,12 +61,7 @@ class Scene:
         text = (
             'schema = 1\n[package.flash-attn]\nimport = ["flash_attn", "flash_attn_2_cuda"]\nneeds = ["torch"]\n'
             f'{extra}[[package.flash-attn.source]]\nname = "builds"\ntrust = "{trust}"\nkind = "url"\n'
-            f"url = {json.dumps(urls)}\n"
-            # The built-in sources name the real hosts, which no test may ask.
-            '[[package.flash-attn.source]]\nname = "Dao-AILab"\ntrust = "community"\nkind = "url"\n'
-            f'url = ["{self.server.url}/none/flash_attn-0.0.1-py2-none-any.whl"]\n'
-            '[[package.flash-attn.source]]\nname = "ByteDance-Seed"\ntrust = "community"\nkind = "url"\n'
-            f'url = ["{self.server.url}/none/flash_attn-0.0.2-py2-none-any.whl"]\n'
+            f"url = {json.dumps(urls)}\n" + silenced("flash-attn", self.server.url)
         )
         (self.folder / "builds.toml").write_text(text)
 

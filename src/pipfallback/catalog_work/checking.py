@@ -126,12 +126,15 @@ def _of_pattern(file: CheckedFile, package: str, source: Source) -> Iterator[Fin
         for one, _ in expanded:
             seen.setdefault(one, number)
     yield from _unused_values(file, package, source)
+    yield from _unmet_conditions(file, place, source)
 
 
 def _of_row(
     file: CheckedFile, at: KeyPath, source: Source, number: int, *, made: Mapping[str, int | None]
 ) -> Iterator[Finding]:
     """What of a row never counts. ``made``: the URLs that it makes, each with the earlier row that makes it, too."""
+    if not made:
+        yield file.finding(at, "unreachable", "adds nothing: all of its builds are in except")
     again = {one: before for one, before in made.items() if before is not None}
     hints = source.matrix[number].hints
     differing = [one for one, before in again.items() if source.matrix[before].hints != hints]
@@ -153,6 +156,18 @@ def _unused_values(file: CheckedFile, package: str, source: Source) -> Iterator[
             if source.matrix and value not in taken:
                 text = f'"{value}" is in no row of the matrix, so no build has it'
                 yield file.finding((*place, "values", name, number), "unreachable", text)
+
+
+def _unmet_conditions(file: CheckedFile, place: KeyPath, source: Source) -> Iterator[Finding]:
+    """Tables of ``except`` and ``where`` that change nothing: of builds that no row makes, or that are not there."""
+    for number in range(len(source.exceptions)):
+        others = (*source.exceptions[:number], *source.exceptions[number + 1 :])
+        if not pattern.met(replace(source, exceptions=others), source.exceptions[number]):
+            text = "takes nothing away: no row makes such a build, or another table takes it away already"
+            yield file.finding((*place, "except", number), "unreachable", text)
+    for number, condition in enumerate(source.where):
+        if not pattern.met(source, condition):
+            yield file.finding((*place, "where", number), "unreachable", "no build meets it")
 
 
 def _unused_matrices(file: CheckedFile) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pipfallback.catalog_hints import ARCH, AS_LABELLED, DIGITS, HINT_KEYS, VERSION
+from pipfallback.catalog_hints import ABI_WORDS, ARCH, DIGITS, HINT_KEYS, VERSION
 from pipfallback.catalog_tables import (
     KINDS,
     PACKAGE_KEYS,
@@ -67,10 +67,12 @@ _SOURCE = {
     "homepage": "Where a person can read about these builds.",
     "matrix": "Rows that say which combinations of values exist, or the name of a [matrix.NAME] table.",
     "values": "The values of the placeholders, where a row of `matrix` does not say them.",
+    "except": "Builds that the rows make and that do not exist: those with these values.",
+    "where": "What is known of some of the builds: hints for those with these values.",
 }
 _HINTS = {
     "torch_digits": 'What torch210 means at this publisher: "major.minor" (2.10) or "major.minor.patch" (2.1.0).',
-    "cxx11_abi": f'The C++ ABI that the builds really have. "{AS_LABELLED}": what their names say is a fact.',
+    "cxx11_abi": 'The C++ ABI that the builds really have. "as-labelled": what their names say is a fact. "torch": that of the official torch of the release in their names.',
     "torch": "The torch that they are built for, for names that do not say it.",
     "cuda": "The CUDA that they are built for, for names that do not say it.",
     "rocm": "The ROCm that they are built for, for names that do not say it.",
@@ -157,6 +159,8 @@ def _source() -> dict[str, Any]:
         "homepage": _STRING,
         "matrix": {"anyOf": [_STRING, {"type": "array", "items": _row()}]},
         "values": _values(),
+        "except": {"type": "array", "items": _values()},
+        "where": {"type": "array", "items": _row()},
         **_hints(),
     }
     table = _object(properties, SOURCE_KEYS, _DESCRIPTIONS, required=REQUIRED_SOURCE_KEYS)
@@ -190,7 +194,7 @@ def _hints() -> dict[str, Mapping[str, Any]]:
     version: Mapping[str, Any] = {"type": "string", "pattern": f"^{VERSION.pattern}$"}
     forms: Mapping[str, Mapping[str, Any]] = {
         "torch_digits": {"enum": list(DIGITS)},
-        "cxx11_abi": {"enum": [True, False, AS_LABELLED]},
+        "cxx11_abi": {"enum": [True, False, *ABI_WORDS]},
         "torch": version,
         "cuda": version,
         "rocm": version,

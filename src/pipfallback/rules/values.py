@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from packaging.specifiers import SpecifierSet
 from packaging.tags import Tag
@@ -44,6 +44,32 @@ class Policy:
     hashes: frozenset[str] | None = None
 
 
+class _These:
+    """The tags of one environment, told from others by being the same object: they are a thousand, and slow to compare."""
+
+    __slots__ = ("tags",)
+
+    def __init__(self, tags: tuple[Tag, ...]) -> None:
+        self.tags = tags
+
+    def __hash__(self) -> int:
+        return id(self.tags)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _These) and self.tags is other.tags
+
+
+# One machine is asked about many packages.
+@lru_cache(maxsize=32)
+def _places(these: _These) -> Mapping[Tag, int]:
+    return {tag: place for place, tag in reversed(list(enumerate(these.tags)))}
+
+
+@lru_cache(maxsize=32)
+def _platforms(these: _These) -> frozenset[str]:
+    return frozenset(tag.platform for tag in these.tags)
+
+
 @dataclass(frozen=True, kw_only=True)  # no slots: cached_property keeps its values in __dict__
 class Setting:
     """An environment and a policy, with what the rules look up in them again and again."""
@@ -54,12 +80,12 @@ class Setting:
     @cached_property
     def tag_places(self) -> Mapping[Tag, int]:
         """Each tag of the environment with its place, 0 for the preferred one."""
-        return {tag: place for place, tag in reversed(list(enumerate(self.environment.tags)))}
+        return _places(_These(self.environment.tags))
 
     @cached_property
     def platforms(self) -> frozenset[str]:
         """The platform tags that the environment accepts."""
-        return frozenset(tag.platform for tag in self.environment.tags)
+        return _platforms(_These(self.environment.tags))
 
     @property
     def linux(self) -> bool:

@@ -14,8 +14,19 @@ from pipfallback.sources.gathering import Gathered, Gathering
 from pipfallback.sources.listed import Entry, MetadataFile, plain_url
 from pipfallback.sources.reading import Note
 from pipfallback.sources.sdist import SourceBuild
+from pipfallback.trust import Trust
 
-__all__ = ["Asking", "Listing", "MetadataFile", "Note", "SourceBuild", "candidates", "listings"]
+__all__ = [
+    "Asking",
+    "Listing",
+    "MetadataFile",
+    "Note",
+    "SourceBuild",
+    "candidates",
+    "leaves_out",
+    "listings",
+    "with_the_rest",
+]
 
 Lister: TypeAlias = Callable[[Source, int], Iterator[Candidate | Note]]
 AskingLister: TypeAlias = Callable[[Source, int, str, Asking], Iterator[Entry]]
@@ -53,34 +64,63 @@ class _Place(NamedTuple):
     position: int
 
 
-def candidates(package: Package, ask: Asking | None = None) -> Listing:
-    """Every build that the sources of ``package`` list, whatever their trust; what cannot be had is noted.
+def candidates(package: Package, ask: Asking | None = None, *, trust: Trust = Trust.COMMUNITY) -> Listing:
+    """Every build that the sources of ``package`` list; what cannot be had is noted.
 
     All sources that have to be asked are asked at once; those that have not answered by ``ask.deadline`` are noted and
     what they have listed so far counts. The order is that of the sources, whoever answers first. Without ``ask``
-    nobody is asked.
+    nobody is asked. Sources that are trusted less than ``trust`` are not asked either (``with_the_rest`` does that).
     """
-    return listings([(package, ask)])[0]
+    return listings([(package, ask)], asked_too=lambda source: source.trust.rank <= trust.rank)[0]
 
 
-def listings(questions: Sequence[tuple[Package, Asking | None]]) -> list[Listing]:
-    """As ``candidates``, for several packages at once; the longest deadline among them holds."""
+def with_the_rest(listing: Listing, package: Package, ask: Asking, *, trust: Trust) -> Listing:
+    """What ``candidates`` listed for a level of trust, and what the sources below it list."""
+    rest = listings([(package, ask)], asked_too=lambda source: source.trust.rank > trust.rank, at_hand=False)[0]
+    found = sorted((*listing.candidates, *rest.candidates), key=lambda candidate: candidate.order)
+    return Listing(
+        candidates=tuple(_merged(found, asked={candidate.order[0] for candidate in rest.candidates})),
+        notes=(*listing.notes, *rest.notes),
+        metadata_files={**rest.metadata_files, **listing.metadata_files},
+        source_builds=listing.source_builds,
+    )
+
+
+def leaves_out(package: Package, trust: Trust) -> bool:
+    """Whether ``candidates`` for that level of trust leaves a source unasked."""
+    return any(source.kind in _ASKING_LISTERS and source.trust.rank > trust.rank for source in package.sources)
+
+
+def _everyone(_: Source) -> bool:
+    return True
+
+
+def listings(
+    questions: Sequence[tuple[Package, Asking | None]],
+    *,
+    asked_too: Callable[[Source], bool] = _everyone,
+    at_hand: bool = True,
+) -> list[Listing]:
+    """As ``candidates``, for several packages at once; the longest deadline among them holds.
+
+    ``asked_too``: which of the sources that have to be asked are; ``at_hand``: what needs no asking is listed as well.
+    """
     places, asked = [], []
     for number, (package, ask) in enumerate(questions):
         for position, source in enumerate(package.sources):
             lister = _ASKING_LISTERS.get(source.kind)
-            if lister is not None and ask is not None:
+            if lister is not None and ask is not None and asked_too(source):
                 places.append(_Place(number, position))
                 asked.append(lister(source, position, package.name, ask))
     seconds = max((ask.deadline for _, ask in questions if ask is not None), default=0.0)
     gathering = Gathering(asked, seconds=seconds)
-    at_hand = [_at_hand(package, ask) for package, ask in questions]
+    here = [_at_hand(package, ask) if at_hand else {} for package, ask in questions]
     answers = dict(zip(places, gathering.wait(), strict=True))
     return [
         _listing(
-            package, here, {place.position: got for place, got in answers.items() if place.question == number}, seconds
+            package, own, {place.position: got for place, got in answers.items() if place.question == number}, seconds
         )
-        for number, ((package, _), here) in enumerate(zip(questions, at_hand, strict=True))
+        for number, ((package, _), own) in enumerate(zip(questions, here, strict=True))
     ]
 
 

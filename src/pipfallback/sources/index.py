@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urljoin
@@ -14,7 +15,7 @@ from pipfallback.sources.asking import Asking
 from pipfallback.sources.html_page import files_of, metadata_beside
 from pipfallback.sources.json_pages import as_sha256, as_size, as_text, read_json
 from pipfallback.sources.links import files_at, with_hints
-from pipfallback.sources.listed import Entry, ListedFile, MetadataFile, as_candidates, may_lead_to, note_of
+from pipfallback.sources.listed import Entry, ListedFile, MetadataFile, as_candidates, is_absolute, may_lead_to, note_of
 from pipfallback.sources.reading import Note
 from pipfallback.sources.templates import Filled, Unfilled, fill
 
@@ -92,8 +93,15 @@ def _is_json(page: Page) -> bool:
     return page.body.lstrip()[:1] in {b"{", b"["} or "json" in page.headers.get("content-type", "").lower()
 
 
-def _files_of_json(page: Page) -> list[ListedFile] | FetchFailure:
+def _files_of_json(page: Page) -> Sequence[ListedFile] | FetchFailure:
     """The files of a JSON page, each once (PEP 691, with 592, 658, 700 and 714)."""
+    return _read(page.url, page.body)
+
+
+# A lock and a Dockerfile ask the same page for one environment after another.
+@lru_cache(maxsize=64)
+def _read(url: str, body: bytes) -> Sequence[ListedFile] | FetchFailure:
+    page = Page(url=url, body=body, headers={})
     said = read_json(page)
     if isinstance(said, FetchFailure):
         return said
@@ -111,18 +119,20 @@ def _files_of_json(page: Page) -> list[ListedFile] | FetchFailure:
         file = _file(entry, page.url) if isinstance(entry, dict) else None
         if file is not None:
             found.setdefault(file.url, file)
-    return list(found.values())
+    return tuple(found.values())
 
 
 def _file(entry: dict[str, Any], base: str) -> ListedFile | None:
     """One file; a value of the wrong type counts as not given."""
     try:
-        url = urljoin(base, as_text(entry.get("url")) or "").partition("#")[0]
+        stated = as_text(entry.get("url")) or ""
+        url = (stated if is_absolute(stated) else urljoin(base, stated)).partition("#")[0]
     except ValueError:
         return None
     if not may_lead_to(url, base):
         return None
-    last = unquote(url.partition("?")[0].rpartition("/")[2])
+    last = url.partition("?")[0].rpartition("/")[2]
+    last = unquote(last) if "%" in last else last
     yanked = entry.get("yanked")
     return ListedFile(
         filename=last if last.lower().endswith(".whl") else as_text(entry.get("filename")) or last,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -11,7 +12,7 @@ from urllib.parse import urlsplit
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
-from pipfallback.builds import Candidate, LabelHints
+from pipfallback.builds import Candidate, LabelHints, listed_candidate
 from pipfallback.catalog import Source
 from pipfallback.net.failures import FetchFailure
 from pipfallback.sources.reading import Note, read_candidate
@@ -95,11 +96,15 @@ def as_candidates(
 
 def plain_url(url: str) -> str:
     """A URL without fragment and with the one character plain that some publishers encode and some do not."""
-    return url.partition("#")[0].replace("%2B", "+").replace("%2b", "+")
+    if "#" in url:
+        url = url.partition("#")[0]
+    return url.replace("%2B", "+").replace("%2b", "+") if "%2" in url else url
 
 
 def may_lead_to(url: str, page: str) -> bool:
     """Whether a listing at ``page`` may name ``url``: anything on the web, files of this machine only if it is one."""
+    if _PLAIN_WEB.match(url):
+        return True
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -107,6 +112,15 @@ def may_lead_to(url: str, page: str) -> bool:
     if parts.scheme == "file":
         return page.startswith("file:")
     return parts.scheme in {"http", "https"} and bool(parts.hostname)
+
+
+# What takes no parsing to see: lists have up to 100,000 of them.
+_PLAIN_WEB = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?/")
+
+
+def is_absolute(url: str) -> bool:
+    """Whether a URL that a listing names is surely complete, so that it does not depend on where the listing is."""
+    return _PLAIN_WEB.match(url) is not None and "/." not in url
 
 
 def is_wheel_of(filename: str, name: str) -> bool:
@@ -129,7 +143,8 @@ def _candidate(file: ListedFile, source: Source, order: tuple[int, int], hashes:
     requires = _specifier(file.requires_python) if file.requires_python else None
     if requires is not None:
         build = replace(build, requires_python=requires)
-    return replace(found, build=build, sha256=pinned or file.sha256, size=file.size)
+    sha256 = pinned or file.sha256
+    return listed_candidate(build, found.location, source.name, source.trust, order, sha256=sha256, size=file.size)
 
 
 @lru_cache(maxsize=256)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pipfallback.builds import Candidate, LabelHints, UnreadableFilenameError, listed_candidate, read_build
 from pipfallback.catalog import Source
 from pipfallback.toml_document import redacted
 
+_MANY = 3  # sources that cannot be reached, from which on they share a line
+_UNREACHED = re.compile(r"(?P<host>\S+)(?: \([^)]*\))? cannot be reached: (?P<why>.*)$")  # net.transport
 _FRAGMENT_HASH = re.compile(r"(?:^|&)sha256=([0-9a-fA-F]{64})(?:&|$)")
 
 
@@ -24,6 +28,33 @@ class Note:
     text: str
     cause: str | None = None
     hint: str | None = None
+
+
+def in_words(notes: Sequence[Note], *, hints: bool = False) -> Iterator[str]:
+    """A line for each note, with its hint if ``hints``; one for many sources that cannot be reached for one reason.
+
+    Without a network a package with a dozen sources would have a dozen lines that say the same.
+    """
+    reasons = [_UNREACHED.search(note.text) if note.cause == "unreachable" else None for note in notes]
+    counts = Counter(reason["why"] for reason in reasons if reason is not None)
+    dead: dict[str, list[tuple[str, Note]]] = {}
+    for note, reason in zip(notes, reasons, strict=True):
+        if reason is not None and counts[reason["why"]] >= _MANY:
+            dead.setdefault(reason["why"], []).append((reason["host"], note))
+        else:
+            yield f"{note.source}: {note.text}" + _hinted([note], hints=hints)
+    for why, among in dead.items():
+        by_host: dict[str, list[str]] = {}
+        for host, note in among:
+            by_host.setdefault(host, []).append(note.source)
+        places = "; ".join(f"{host} ({', '.join(sources)})" for host, sources in by_host.items())
+        told = _hinted([note for _, note in among], hints=hints)
+        yield f"{len(among)} sources cannot be reached: {why}: {places}{told}"
+
+
+def _hinted(notes: Sequence[Note], *, hints: bool) -> str:
+    said = dict.fromkeys(note.hint for note in notes if note.hint)
+    return f" ({'; '.join(said)})" if hints and said else ""
 
 
 def read_candidate(source: Source, url: str, order: tuple[int, int], hints: LabelHints) -> Candidate | Note:
