@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow test-matrix test-all test-docker check format bench clean
+.PHONY: demo test test-slow test-matrix test-all test-docker test-built check format bench docs pictures clean
 
 # The incident, replayed: a refused wheel, one that does not import, one that works.
 demo: $(READY)
@@ -24,6 +24,10 @@ test-slow: $(READY)
 test-matrix: $(READY)
 	$(BIN)/pytest --numprocesses auto -m matrix
 
+# The sdist and the wheel, in an environment of their own and without src/; all of the default set: .ci/built --all
+test-built:
+	PYTHON=$(PYTHON) .ci/built
+
 # Images built from Dockerfiles; needs buildah and debootstrap, and root.
 test-docker: $(READY)
 	$(BIN)/pytest -m docker
@@ -39,8 +43,23 @@ format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# Every figure that is promised, beside pip and uv, in about ten minutes: make bench ONLY=a,b measures some of them.
 bench: $(READY)
-	for script in $(wildcard benchmarks/*.py); do $(BIN)/python $$script || exit 1; done
+	PYTHONPATH=tests $(BIN)/python -m benchmarks --json build/bench.json $(if $(ONLY),--only $(ONLY))
+
+# The site, in build/docs/html. What is generated is made anew first; a broken link or a page that no other names fails.
+docs: $(VENV)/.docs
+	$(BIN)/python docs/generate.py
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env -d build/docs/doctrees docs build/docs/html
+	@echo "build/docs/html/index.html"
+
+$(VENV)/.docs: $(READY)
+	$(BIN)/python -m pip install --quiet --group docs
+	touch $@
+
+# The pictures of docs/, drawn from real runs; tests/test_pictures.py compares them.
+pictures: $(READY)
+	$(BIN)/python docs/pictures.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -50,6 +50,7 @@ def test_without_names_every_package_of_the_catalog_is_tried(scene: Scene) -> No
 
 def test_nothing_to_verify_is_said(scene: Scene) -> None:
     scene.catalog()
+    assert scene.pip("uninstall", "--yes", "torch").code == 0
     done = verified(scene)
     assert (done.code, done.stdout) == (0, "no package is installed that a fallbacks.toml knows\n")
 

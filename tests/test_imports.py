@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).parent.parent / "src" / "pipfallback"
+from lib.packages import PACKAGE
+from lib.venvs import isolated_environ, make_venv
+from lib.wheels import make_wheel
+
+SOURCE = PACKAGE
 
 # Lowest first. A module may import those of lower layers and of its own group (one inner set), not of another group of
 # its layer. A name stands for a module or for all modules of a package.
@@ -18,9 +23,22 @@ LAYERS: tuple[tuple[frozenset[str], ...], ...] = tuple(
     tuple(frozenset(group.split()) for group in layer)
     for layer in (
         ("_gpu_probe", "_pip_elsewhere", "_pip_shim", "_probe", "_undo_log", "_uv_shim", "_verify"),
-        ("errors", "version", "trust", "state"),
-        ("processes",),
-        ("builds evidence file_facts labels mangled metadata_labels publishers releases wheel_names",),
+        (
+            "active",
+            "builtin_names",
+            "pip_files",
+            "shim_files",
+            "user_folders",
+            "errors",
+            "version",
+            "trust",
+            "state",
+            "screen",
+            "short_names",
+            "view",
+        ),
+        ("children processes",),
+        ("builds evidence file_facts labels mangled metadata_labels publishers releases torch_family wheel_names",),
         ("arguments asks pip_config pip_options project_files requests requirement_files rewording",),
         (
             "environment environment_json declared machine markers json_fields tags target toolkits torch_files installed",
@@ -42,6 +60,7 @@ LAYERS: tuple[tuple[frozenset[str], ...], ...] = tuple(
         ("install", "collecting", "questions", "checks"),
         ("report tables", "outcome_file", "asking", "manual completion"),
         ("locking", "dockerfile", "catalog_work"),
+        ("live",),
         ("terminal",),
         ("commands",),
         ("cli",),
@@ -71,18 +90,22 @@ IMPURE = {"httpx", "io", "os", "shutil", "socket", "subprocess", "tempfile", "ur
 
 # Imported where they are used, to keep start-up fast; by the command line also what one of its commands needs.
 LAZY = {"elftools", "httpx", "rich", "truststore", "pipfallback.net.transport", "pipfallback.toml_document"}
-LAZY_AT_START = LAZY | {"pipfallback", "platformdirs"}
+LAZY_AT_START = LAZY | {"importlib.import_module", "pipfallback", "platformdirs"}
 PRINTING = {"cli", "terminal"}
 START = {
+    "__init__",
     "asks",
     "cli",
     "terminal",
     "commands.collect",
     "commands.install",
     "commands.choosing",
+    "commands.managed",
     "commands.passing",
     "commands.plain",
     "commands.starting",
+    "commands.straight",
+    "commands.watched",
 }
 
 
@@ -210,3 +233,47 @@ def test_what_computes_does_not_touch_the_world(module: str) -> None:
         if name in reaching_out or name.split(".")[0] in IMPURE
     ]
     assert wrong == []
+
+
+# What each of these imports, of ours and of others: start-up is part of the product (benchmarks/README.md, a and b).
+EVERY_START = {"", "cli", "errors", "version"}
+STRAIGHT = EVERY_START | {
+    "active", "builtin_names", "commands", "commands.straight", "pip_files", "pip_options", "user_folders",
+}  # fmt: skip
+STARTS = {
+    "--version": EVERY_START,
+    "--help": EVERY_START | {"manual"},
+    "list": STRAIGHT,
+    "install --no-index plain": STRAIGHT | {"children", "commands.watched", "shim_files"},
+}
+# Of the standard library, what takes as long to import as Python takes to start, and what comes with it.
+HEAVY = {"dataclasses", "importlib.metadata", "inspect", "json", "pathlib", "re", "subprocess", "tempfile", "typing"}
+
+
+def imported(words: Sequence[str], environ: Mapping[str, str], folder: Path) -> set[str]:
+    """The modules that a Python of its own imports; what it becomes, or starts, is another."""
+    command = [sys.executable, "-X", "importtime", *words]
+    done = subprocess.run(command, cwd=folder, env=dict(environ), capture_output=True, text=True, check=True)
+    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    return {line.rpartition("|")[2].strip() for line in lines}
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], set[str]]:
+    folder = tmp_path_factory.mktemp("start")
+    python = make_venv(folder / "venv")
+    install = [python, "-m", "pip", "install", "--no-index", make_wheel(folder, "plain", "1.0")]
+    environ = isolated_environ(folder, VIRTUAL_ENV=str(folder / "venv"))
+    subprocess.run(install, env=environ, check=True, stdout=subprocess.DEVNULL)
+    bare = imported(["-c", "import runpy"], environ, folder)  # what "-m" brings itself
+    return lambda line: imported(["-m", "pipfallback", *line.split()], environ, folder) - bare
+
+
+@pytest.mark.parametrize("line", STARTS)
+def test_a_start_imports_nothing_that_it_does_not_need(line: str, start: Callable[[str], set[str]]) -> None:
+    modules = start(line)
+    tops = {name.partition(".")[0] for name in modules}
+    ours = {name.partition(".")[2] for name in modules if name.partition(".")[0] == "pipfallback"}
+    assert ours == STARTS[line]
+    assert tops - sys.stdlib_module_names - {"org"} == {"pipfallback"}  # the standard library's copy looks for Jython's
+    assert modules & HEAVY == ({"dataclasses", "inspect", "re", "typing"} if line == "--help" else set())

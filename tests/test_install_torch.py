@@ -14,8 +14,14 @@ def torchvision_for(scene: Scene, torch: str) -> tuple[str | Path, ...]:
     """Words of a command that asks for a torchvision made for ``torch``, and find both."""
     links = scene.folder / "links"
     make_torch(links, torch)
-    make_wheel(links, "torchvision", "0.21.0", files={"torchvision.py": ""}, requires=(f"torch=={torch}",))
-    return ("--find-links", links, "torchvision==0.21.0")
+    make_wheel(
+        links,
+        "torchvision",
+        "0.21.0",
+        files={"torchvision/__init__.py": "", "torchvision/ops.py": ""},
+        requires=(f"torch=={torch}",),
+    )
+    return ("--no-index", "--find-links", links, "torchvision==0.21.0")
 
 
 def test_what_was_asked_for_beside_it_may_bring_another_torch_and_that_is_said(scene: Scene) -> None:

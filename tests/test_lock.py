@@ -313,7 +313,7 @@ def test_everything_means_the_file_that_is_installed(there: LockScene) -> None:
 def test_what_pip_itself_finds_is_judged_like_any_other_build(there: LockScene) -> None:
     """A wheel at the user's own index, which no source of the catalog lists."""
     there.scene.catalog(f"{there.scene.server.url}/none/flash_attn-0.0.3-py2-none-any.whl")
-    there.build("2.6", version="9.0")
+    there.scene.wheel("", version="9.0+cu12torch2.6", requires=())
     done = there.lock("flash-attn")
     assert done.code == 1
     assert "torch-version" in done.stderr

@@ -21,7 +21,7 @@ from lib.program import run
 from lib.venvs import fetch_pip, find_interpreter, isolated_environ, make_venv
 from pipfallback.build_failures import SubCause, sub_cause
 from pipfallback.pip import Pip, PipRun
-from pipfallback.pip_failures import CUT_SHORT, Cause, understand
+from pipfallback.pip_failures import CUT_SHORT, Cause, distribution_in, understand
 
 PIPS = ("20.3.4", "21.3.1", "22.3.1", "23.2.1", "24.0", "24.3.1", "25.0.1", "25.3", "26.0", "26.3")
 CORE = [name for name, case in CASES.items() if case.core]
@@ -419,3 +419,19 @@ def test_the_message_is_the_text_and_not_the_name_of_a_class() -> None:
     said = record(diagnostic, ("InstallWheelBuildError", "Failed to build installable wheels: x", None))
     assert understand([said], 1).message == "InstallWheelBuildError: Failed to build installable wheels: x"
     assert understand([record(diagnostic, ("InstallWheelBuildError", diagnostic, None))], 1).message == diagnostic
+
+
+@pytest.mark.parametrize(
+    ("text", "about"),
+    [
+        ("No matching distribution found for torch==2.5.1+cu121", "torch"),
+        ("No matching distribution found for torch-geometric", None),
+        ("No matching distribution found for torch_scatter", "torch-scatter"),
+        ("torch_scatter-2.1.2+pt25cu121-cp310-cp310-linux_x86_64.whl is not a supported wheel", "torch-scatter"),
+        ("torch-2.5.1+cu121-cp310-cp310-linux_x86_64.whl is not a supported wheel", "torch"),
+        ("No matching distribution found for pytorch", None),
+        ("Could not find torchvision==0.20.1 (from torch)", "torchvision"),
+    ],
+)
+def test_which_distribution_a_message_is_about(text: str, about: str | None) -> None:
+    assert distribution_in(text, ("torch", "torch-scatter", "torchvision")) == about

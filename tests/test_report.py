@@ -17,6 +17,7 @@ from pipfallback.errors import NothingFitsError, NothingWorksError
 from pipfallback.outcome import Attempt, Change, InstalledNow, Outcome, Primary, RequestOutcome
 from pipfallback.report import error_json, examples, failure, nothing_fits, outcome_json, summary
 from pipfallback.requests import read_request
+from pipfallback.sources.reading import Note
 from pipfallback.trust import Trust
 
 HERE = Environment.from_json(
@@ -158,6 +159,26 @@ def test_no_build_known_at_all_says_where_one_would_be_named() -> None:
     error = nothing_fits("flash-attn", (), HERE, None)
     assert error.message == "flash-attn: no build is known"
     assert "fallbacks.toml" in error.hints[0]
+
+
+def unreached(source: str, host: str, why: str = "[Errno 111] Connection refused", hint: str | None = None) -> Note:
+    text = f"releases of {source}: {host} (through the proxy 127.0.0.1) cannot be reached: {why}"
+    return Note(source=source, text=text, cause="unreachable", hint=hint)
+
+
+def test_sources_that_cannot_be_reached_for_one_reason_share_a_line() -> None:
+    dead = [unreached("a", "x.org", hint="try y"), unreached("b", "x.org", hint="try y"), unreached("c", "z.org")]
+    late = Note(source="d", text="no answer in time", cause="late")
+    other = unreached("e", "q.org", "Name or service not known")
+    error = nothing_fits("flash-attn", (), HERE, None, notes=[dead[0], late, *dead[1:], other])
+    assert error.details == (
+        "d: no answer in time",
+        f"e: {other.text}",
+        "3 sources cannot be reached: [Errno 111] Connection refused: x.org (a, b); z.org (c)",
+    )
+    assert error.hints == ("try y",)
+    few = nothing_fits("flash-attn", (), HERE, None, notes=dead[:2])
+    assert few.details == (f"a: {dead[0].text}", f"b: {dead[1].text}")
 
 
 def test_no_build_works_lists_what_was_tried_and_what_was_not() -> None:

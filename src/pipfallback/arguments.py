@@ -182,7 +182,9 @@ def parse(words: Sequence[str], environ: Mapping[str, str]) -> CommandLine:
 
 
 # pip's options that this program looks at, as pip names their variables: PIP_ and the long name.
-_PIP_VALUES = ("--target", "--prefix", "--root", "--platform", "--python-version", "--abi", "--implementation")
+_PIP_VALUES = (
+    "--target", "--prefix", "--root", "--platform", "--python-version", "--abi", "--implementation", "--progress-bar",
+)  # fmt: skip
 _PIP_COUNTS = ("--quiet", "--verbose")
 _PIP_LISTS = frozenset({"--platform", "--abi"})
 _PIP_FLAGS = ("--user", "--dry-run", "--no-deps", "--pre", "--require-hashes")

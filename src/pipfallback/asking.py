@@ -76,7 +76,10 @@ class Question:
         requests = [read_request(argument) for argument in self.arguments]
         if not any(request.name in managed for request in requests):
             return self.arguments, ()
-        pips = tuple(request.text for request in requests if request.name not in managed)
+        # torch is what builds are chosen for, and pip's to choose; alone it is asked about like any other package.
+        alone = not any(request.name in managed for request in requests if request.name != "torch")
+        judged = {*managed} if alone else {*managed} - {"torch"}
+        pips = tuple(request.text for request in requests if request.name not in judged)
         return tuple(text for text in self.arguments if text not in pips), pips
 
 

@@ -30,8 +30,10 @@ from pipfallback.pip import PipRun
 from pipfallback.remembered import Memory
 from pipfallback.requests import Request, without_credentials
 from pipfallback.rewording import Wording, replacing, reworded, without_any
+from pipfallback.torch_family import TORCH_FAMILY
 from pipfallback.transaction import Transaction
 from pipfallback.verify import Trial, Verdict, verify
+from pipfallback.view import View
 
 # Requirements and what belongs to them; the candidate alone is installed without any.
 _ABOUT_REQUIREMENTS = REQUIREMENT_OPTIONS | {"--constraint", "--build-constraint"}
@@ -54,6 +56,7 @@ class Workplace:
     transaction: Transaction
     downloader: Downloader
     inside: Inside
+    view: View
 
     @property
     def scratch(self) -> Path:
@@ -85,7 +88,8 @@ class Workplace:
         passed = memory.verified(package.name, installed, how)
         if passed is not None:
             return Verdict(status=passed)
-        verdict = verify(self.pip.executable, trial, scratch=self.scratch)
+        with self.view.doing(f"importing {', '.join(trial.modules)}"):
+            verdict = verify(self.pip.executable, trial, scratch=self.scratch)
         if verdict.status in {"works", "imports"}:
             memory.remember(package.name, installed, how, verdict.status)
         return verdict
@@ -141,6 +145,8 @@ def try_candidate(
     point = place.transaction.savepoint()
     try:
         before = place.installed()
+        exchanged = {*asks.names, *settled, package.name}
+        fixed = frozenset(before.keys() - exchanged) - pins.goes_with_torch(exchanged, before)
         imports = package.imports_for(candidate.build.version)
         apart = place.layout.separate and package.name not in asks.names
         there = _there_already(candidate, before) if reuse and not apart else None
@@ -148,7 +154,7 @@ def try_candidate(
         # pip does not look into a separate folder: what came as a dependency is asked for as the very file.
         pin = new.link if apart and new.link else request.pinned(new.installed.version)
         pinned = {**settled, package.name: pin}
-        _pip_rest(asks, pinned=pinned, dropped=dropped, before=before, metadata=new.metadata, place=place)
+        _pip_rest(asks, pinned=pinned, dropped=dropped, fixed=fixed, before=before, metadata=new.metadata, place=place)
         own = asks.command.own
         verdict = _verify(package, new.installed, own.verify, own.verify_timeout, place)
     except AttemptFailed as failed:
@@ -203,7 +209,8 @@ def _bring(
 ) -> _InPlace:
     """Fetch the candidate, look into it, install it alone, and note its true origin. ``imports``: what must import."""
     fetched = fetch(candidate, place.downloader)
-    metadata = look_into(candidate, fetched, policy, imports, place.inside)
+    with place.view.doing("looking into the wheel"):
+        metadata = look_into(candidate, fetched, policy, imports, place.inside)
     _pip_alone(asks, fetched, metadata, place)
     installed = _in_place(place, request, candidate)
     if "://" in candidate.location and not candidate.location.startswith("file:"):
@@ -238,17 +245,20 @@ def _pip_rest(
     *,
     pinned: Mapping[str, str],
     dropped: frozenset[str],
+    fixed: frozenset[str],
     before: Mapping[str, Installed],
     metadata: Metadata,
     place: Workplace,
 ) -> None:
-    """The user's command with the candidate in place: what is missing comes in, what is installed stays."""
+    """The user's command with the candidate in place: what is missing comes in, what is installed stays.
+
+    ``fixed``: what of ``before`` (both by name) must be as it was.
+    """
     with_dependencies = not asks.command.has("--no-deps")
     missing = _missing(metadata, place.installed()) if place.layout.separate and with_dependencies else ()
     others = [ask for ask in asks.requirements if ask.request.name not in {*pinned, *dropped}]
     if not (others or asks.unreadable or missing or (with_dependencies and not place.layout.separate)):
         return
-    fixed = [name for name in before if name not in {*pinned, *asks.names}]
     extra = (*pins.constraints(before, fixed, place.scratch / "pins.txt"), *missing)
     # pip does not look into a separate folder for what is installed, and would fetch it again.
     there = {*(pinned.keys() & asks.names), *dropped} if place.layout.separate else dropped
@@ -278,7 +288,7 @@ def words_of_rest(
 def _missing(metadata: Metadata, installed: Mapping[str, Installed]) -> tuple[str, ...]:
     """What a separate folder lacks. Markers are pip's to judge, in the target; torch comes only where it is named."""
     wanted = [each for each in metadata.requires if "extra" not in str(each.marker or "")]
-    there = {*installed, *pins.TORCH_FAMILY}
+    there = {*installed, *TORCH_FAMILY}
     return tuple(str(each) for each in wanted if canonicalize_name(each.name) not in there)
 
 

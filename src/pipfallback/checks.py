@@ -11,6 +11,7 @@ from pipfallback.catalog import Catalog
 from pipfallback.environment import Environment, Installation
 from pipfallback.installed import Installed, installed_in
 from pipfallback.verify import Trial, Verdict, verify
+from pipfallback.view import View
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,9 +24,18 @@ class Check:
 
 
 def check(
-    names: Sequence[str], catalog: Catalog, environment: Environment, installation: Installation, *, timeout: float
+    names: Sequence[str],
+    catalog: Catalog,
+    environment: Environment,
+    installation: Installation,
+    *,
+    timeout: float,
+    view: View,
 ) -> Iterator[Check]:
-    """Import each of ``names``, without names every managed package that is installed; ``timeout`` in seconds."""
+    """Import each of ``names``, without names every managed package that is installed; ``timeout`` in seconds.
+
+    ``view`` sees which is imported now.
+    """
     installed = installed_in(dict.fromkeys((*installation.site_packages, installation.paths["purelib"])))
     known = [str(name) for name in installed if name in catalog.packages]
     wanted = [str(canonicalize_name(name)) for name in names] or sorted(known)
@@ -34,7 +44,8 @@ def check(
         if there is None:
             yield Check(name=name, version=None, verdict=_MISSING)
             continue
-        verdict = verify(installation.executable, _trial(there, catalog, environment, timeout))
+        with view.doing(f"importing {name}"):
+            verdict = verify(installation.executable, _trial(there, catalog, environment, timeout))
         yield Check(name=name, version=there.version, verdict=verdict)
 
 

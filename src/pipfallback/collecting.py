@@ -62,7 +62,7 @@ class _Collection:
         self._scratch = scratch
         self._downloader = downloader
         self._inside = inside_of(job, job.environment)
-        self._prospects = Prospects(job.online, job.command)
+        self._prospects = Prospects(job.online, job.command, job.view)
         self._known = {each.package.name: each for each in job.managed}
         self._failed: dict[str, Primary] = {}
         self._got: dict[str, _Got] = {}
@@ -175,17 +175,18 @@ class _Collection:
             return "nothing-works" if attempts else "nothing-fits"
         self._got[name] = got
         why = self._failed[name].message or self._failed[name].cause
-        job.tell(f"took {got.candidate.build.filename} from {got.candidate.source}: not imported ({why})")
+        job.view.works(f"took {got.candidate.build.filename} from {got.candidate.source}: not imported ({why})")
         return "ok"
 
     def _first(self, candidates: Sequence[Candidate], managed: Managed, attempts: list[Attempt]) -> _Got | None:
         """The first build that can be had, has nothing against it, and that pip takes with the rest of the command."""
-        dead_hosts: set[str] = set()
+        dead_hosts, view = set[str](), self._job.view
         for candidate in candidates:
             host = host_of(candidate.location)
             if host in dead_hosts or len(attempts) >= self._job.command.own.max_attempts:
                 continue
-            self._job.tell(f"trying {candidate.build.filename} ({candidate.source})")
+            most = min(len(candidates), self._job.command.own.max_attempts)
+            view.trying(candidate.build.filename, candidate.source, place=len(attempts) + 1, of=most)
             started = time.monotonic()
             try:
                 path = self._bring(candidate, managed)
@@ -194,7 +195,7 @@ class _Collection:
                 attempt = replace(attempt_of(candidate, failed.stage, started, str(failed)), unreachable=unreachable)
                 dead_hosts |= {host} if unreachable else set()
                 attempts.append(attempt)
-                self._job.tell(f"refused: {failed}")
+                view.failed("refused", str(failed), seconds=attempt.seconds)
                 continue
             attempts.append(attempt_of(candidate, "pip", started, None))
             return _Got(candidate=candidate, path=path, attempts=tuple(attempts))
@@ -205,7 +206,8 @@ class _Collection:
         fetched = fetch(candidate, self._downloader)
         self._check_free(candidate, fetched)
         policy = policy_of(managed.request, package, job.command)
-        look_into(candidate, fetched, policy, package.imports_for(candidate.build.version), self._inside)
+        with job.view.doing("looking into the wheel"):
+            look_into(candidate, fetched, policy, package.imports_for(candidate.build.version), self._inside)
         while True:
             run = self._pip({package.name: _link(fetched.path)})
             if run.failure is None:

@@ -64,6 +64,7 @@ def opened(job: Job) -> Iterator[Opened]:
                 transaction=change,
                 downloader=job.online.downloader(change.scratch),
                 inside=inside_of(job, job.environment),
+                view=job.view,
             )
             begun = Opened(job=job, place=place, story=Story(job, place), waited=change.waited)
             yield begun

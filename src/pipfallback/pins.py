@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from pipfallback.installed import Installed, requirements_of
-
-# DESIGN 4: what a change of torch changes with it.
-TORCH_FAMILY = ("torch", "torchvision", "torchaudio", "torchtext", "torchcodec", "triton")
-
-
-def is_of_torch(name: str) -> bool:
-    """Whether a distribution (PEP 503 name) is of torch's family: one of its companions, or a CUDA distribution."""
-    return name in TORCH_FAMILY or name.startswith(("nvidia-", "cuda-"))
+from pipfallback.torch_family import TORCH_FAMILY, comes_with_torch, is_of_torch
 
 
 def torch_family(installed: Mapping[str, Installed]) -> frozenset[str]:
@@ -26,6 +19,13 @@ def torch_family(installed: Mapping[str, Installed]) -> frozenset[str]:
     required = {canonicalize_name(each.name) for each in requirements_of(installed["torch"])}
     libraries = {name for name in required if is_of_torch(name)}
     return frozenset(name for name in (*TORCH_FAMILY, *libraries) if name in installed)
+
+
+def goes_with_torch(names: Collection[str], installed: Mapping[str, Installed]) -> frozenset[str]:
+    """What cannot stay as it is where torch is among ``names`` and may change: triton and its CUDA distributions."""
+    if "torch" not in names:
+        return frozenset()
+    return frozenset(filter(comes_with_torch, torch_family(installed)))
 
 
 def constraints(installed: Mapping[str, Installed], names: Iterable[str], file: Path) -> tuple[str, ...]:

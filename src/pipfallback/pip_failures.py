@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -311,6 +311,21 @@ def _cause_of_text(text: str) -> Cause | None:
         if re.search(pattern, text):
             return cause
     return None
+
+
+def distribution_in(text: str, names: Collection[str]) -> str | None:
+    """The one of ``names`` (PEP 503) that a message of pip's is about: as a requirement, or the name of one of its files.
+
+    "torch-geometric" is not about torch; of several names the longest counts.
+    """
+    flat = as_written_in_names(text)
+    longest_first = sorted(names, key=lambda name: (-len(name), name))
+    return next((name for name in longest_first if re.search(rf"(?<![\w-]){name}(?!\w|-[a-z])", flat)), None)
+
+
+def as_written_in_names(text: str) -> str:
+    """A message in lower case and with "-" for "_", as normalised names are written."""
+    return text.lower().replace("_", "-")
 
 
 def _message(record: Mapping[str, Any]) -> str:

@@ -15,13 +15,13 @@ from typing import Any
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from pipfallback import pins
 from pipfallback.arguments import Item
 from pipfallback.asks import Asks
 from pipfallback.environment import Environment, Installation, with_torch
 from pipfallback.pip import Pip, own_pip, own_pip_version, pip_for
 from pipfallback.pip_failures import Failure
 from pipfallback.rewording import Wording, leaving_out, reworded
+from pipfallback.torch_family import is_of_torch
 from pipfallback.torch_files import torch_of_metadata
 
 _REPORTS = Version("22.2")  # pip 22.2: install --dry-run --report
@@ -121,7 +121,7 @@ def _seen_after(planned: Sequence[Mapping[str, Any]], environment: Environment) 
     if versions:
         # Beside another build pip may choose other versions than these; only torch is what builds are chosen for.
         there = {name: version for name, version in (environment.installed or {}).items() if name not in versions}
-        family = {name: version for name, version in versions.items() if pins.is_of_torch(name)}
+        family = {name: version for name, version in versions.items() if is_of_torch(name)}
         environment = replace(environment, installed={**there, **family})
     torch = next((metadata for metadata in planned if canonicalize_name(metadata["name"]) == "torch"), None)
     if torch is None:

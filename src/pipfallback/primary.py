@@ -26,11 +26,13 @@ from pipfallback.layout import cross_options
 from pipfallback.looking_inside import Inside
 from pipfallback.online import Online
 from pipfallback.outcome import Primary
-from pipfallback.pip_failures import Cause, Failure
+from pipfallback.pip_failures import Cause, Failure, as_written_in_names, distribution_in
 from pipfallback.planned import Foresight, foresee
 from pipfallback.requests import Request, read_request, without_credentials
 from pipfallback.rewording import Wording, leaving_out, reworded, without_building
+from pipfallback.torch_family import TORCH_FAMILY, is_of_torch
 from pipfallback.verify import Verdict
+from pipfallback.view import View
 
 Tell = Callable[[str], None]
 
@@ -55,7 +57,7 @@ class Job:
 
     ``managed``: what is asked for by name, or in a file, and the catalog knows; ``catalog`` knows what may come along.
     ``online``: the network under the command's options. ``tell`` takes lines of our own, ``say_as_pip`` those that pip
-    itself would have written. ``look_again`` gives the environment anew, after the command has brought another torch.
+    itself would have written, ``view`` sees the attempts. ``look_again`` gives the environment anew, after the command has brought another torch.
     """
 
     asks: Asks
@@ -67,6 +69,7 @@ class Job:
     online: Online
     tell: Tell
     say_as_pip: Tell
+    view: View
     look_again: Callable[[], Environment]
 
     @property
@@ -129,7 +132,7 @@ def words_of_primary(asks: Asks, catalog: Catalog, place: Workplace, *, hold_tor
     extra: list[str] = []
     # A lock says itself which torch it is for, and uv takes no constraints beside one.
     if hold_torch and not any(element.locked for element in asks.elements):
-        family = pins.torch_family(installed) - asks.names
+        family = pins.torch_family(installed) - asks.names - pins.goes_with_torch(asks.names, installed)
         extra += pins.constraints(installed, family, place.scratch / "torch.txt")
     extra += without_building(asks.command, catalog.packages)
     return asks.command.replaced(lambda item: (*item.words, *extra) if item.kind == "command" else None)
@@ -147,19 +150,22 @@ def words_of_rest(asks: Asks, catalog: Catalog, failed: Collection[str], folder:
 def foresee_rest(job: Job, *, failed: Collection[str], place: Workplace) -> Foresight | None:
     """What the command would bring without what failed (names); None where that leaves torch as it is."""
     asks, own = job.asks, job.command.own
+    if "torch" in failed:  # its own builds come first, and it is known then
+        return None
     wanted = [ask for ask in asks.requirements if ask.request.name not in failed]
     # Another torchvision may well bring another torch.
-    may_move = ("torch",) if own.keep_torch else pins.TORCH_FAMILY
+    may_move = ("torch",) if own.keep_torch else TORCH_FAMILY
     held = "torch" in place.installed() and asks.names.isdisjoint(may_move) and not own.allow_torch_change
     if held or not wanted:
         return None
-    return foresee(
-        asks,
-        environment=place.environment,
-        installation=job.installation,
-        without=failed,
-        extra=without_building(asks.command, job.catalog.packages),
-    )
+    with job.view.doing("asking pip which torch this brings"):
+        return foresee(
+            asks,
+            environment=place.environment,
+            installation=job.installation,
+            without=failed,
+            extra=without_building(asks.command, job.catalog.packages),
+        )
 
 
 def blamed(failure: Failure, managed: Sequence[Managed], job: Job) -> Managed | None:
@@ -172,10 +178,10 @@ def blamed(failure: Failure, managed: Sequence[Managed], job: Job) -> Managed | 
         return by_name.get(bounded)
     if not (failure.cause.curable or held_up_by_torch(failure)):
         return None
-    name = _named(failure.message, by_name)
+    name = distribution_in(failure.message, by_name)
     # pip names what it did not find last, before that who asked for it.
     if name is None and "No matching distribution" not in failure.message:
-        name = _named(failure.text, by_name)
+        name = distribution_in(failure.text, by_name)
     if name is not None:
         return by_name[name]
     if (dependency := dependency_blamed(failure, job)) is not None:
@@ -187,10 +193,14 @@ def blamed(failure: Failure, managed: Sequence[Managed], job: Job) -> Managed | 
 def dependency_blamed(failure: Failure, job: Job) -> Managed | None:
     """What the catalog knows, nothing names, and pip failed over."""
     unasked = job.catalog.packages.keys() - job.asks.names
-    name = _named(failure.message, unasked) if failure.cause.curable else None
+    if job.managed:  # a package that wants another torch is what has other builds; torch has no better ones
+        unasked -= set(TORCH_FAMILY)
+    name = distribution_in(failure.message, unasked) if failure.cause.curable else None
     if name is None:
         return None
-    wanted = re.search(rf"No matching distribution found for (?P<text>{re.escape(name)}\b.*)", _plain(failure.message))
+    wanted = re.search(
+        rf"No matching distribution found for (?P<text>{re.escape(name)}\b.*)", as_written_in_names(failure.message)
+    )
     text = wanted["text"].partition(" (from")[0].strip() if wanted else name
     request = read_request(text)
     return Managed(
@@ -214,7 +224,7 @@ def stands(failure: Failure, about: Collection[str]) -> bool:
 def held_up_by_torch(failure: Failure) -> bool:
     """Whether the pins that hold torch, which are ours, made pip refuse: a build for the installed torch is the cure."""
     pinned = re.findall(r"\(constraint\) ([\w.-]+)", failure.text)
-    return failure.cause is Cause.CONFLICT and any(pins.is_of_torch(name) for name in map(canonicalize_name, pinned))
+    return failure.cause is Cause.CONFLICT and any(is_of_torch(name) for name in map(canonicalize_name, pinned))
 
 
 def _bounded_to_nothing(failure: Failure) -> str | None:
@@ -231,16 +241,6 @@ def _bounded_to_nothing(failure: Failure) -> str | None:
         return None
     together = reduce(and_, (each.specifier for each in asked), SpecifierSet())
     return None if together.is_unsatisfiable() else asked[0].name
-
-
-def _named(text: str, names: Collection[str]) -> str | None:
-    flat = _plain(text)
-    longest_first = sorted(names, key=lambda name: (-len(name), name))
-    return next((name for name in longest_first if re.search(rf"(?<![\w-]){name}(?!\w)", flat)), None)
-
-
-def _plain(text: str) -> str:
-    return text.lower().replace("_", "-")
 
 
 def verdict_on(each: Managed, command: CommandLine, place: Workplace, tell: Tell) -> tuple[Primary, Verdict | None]:

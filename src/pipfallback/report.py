@@ -16,6 +16,7 @@ from pipfallback.outcome import Attempt, InstalledNow, Outcome, RequestOutcome
 from pipfallback.questions import Explanation, Plan
 from pipfallback.requests import host_of, shown
 from pipfallback.sources.reading import Note
+from pipfallback.sources.reading import in_words as notes_in_words
 
 SCHEMA = 1
 # Why the user's own command did not do, by its cause, for the line of summary.
@@ -155,7 +156,7 @@ def failure(outcome: Outcome, policies: Mapping[str, Policy]) -> PipfallbackErro
 
 def _nothing_works(name: str, request: RequestOutcome, changes: Sequence[str]) -> NothingWorksError:
     """What was tried for a request, why it failed, what was not tried. ``changes``: what would let other builds fit."""
-    details = (*_tried(request.attempts), *_left(request), *_notes_in_words(request.notes))
+    details = (*_tried(request.attempts), *_left(request), *notes_in_words(request.notes))
     notes = tuple(note.hint for note in request.notes if note.hint)
     if any(attempt.stage != "fetch" for attempt in request.attempts):
         return NothingWorksError(
@@ -170,12 +171,6 @@ def _nothing_works(name: str, request: RequestOutcome, changes: Sequence[str]) -
         details=details,
         hints=(*(network if unreachable else changes), *notes),
     )
-
-
-def _notes_in_words(notes: Iterable[Note]) -> Iterator[str]:
-    """Which sources could not be read, or only in part."""
-    for note in notes:
-        yield f"{note.source}: {note.text}"
 
 
 def no_plan(plan: Plan, environment: Environment) -> PipfallbackError:
@@ -233,14 +228,14 @@ def nothing_fits(
     if not decisions:
         return NothingFitsError(
             f"{name}: none of its sources lists a build" if notes else f"{name}: no build is known",
-            details=tuple(_notes_in_words(notes)),
+            details=tuple(notes_in_words(notes)),
             hints=said or ("name one in a fallbacks.toml (docs/fallbacks-toml.md)",),
         )
     sources = {decision.candidate.source for decision in decisions} - {None}
     refused = [decision for decision in decisions if not decision.accepted]
     builds = "1 build" if len(decisions) == 1 else f"{len(decisions)} builds"
     origin = "1 source" if len(sources) == 1 else f"{len(sources)} sources"
-    details = [f"considered {builds} from {origin}", *_refused_examples(refused), *_notes_in_words(notes)]
+    details = [f"considered {builds} from {origin}", *_refused_examples(refused), *notes_in_words(notes)]
     changes = what_would_change(decisions, environment, policy or Policy())
     return NothingFitsError(
         f"{name}: no build fits this environment ({in_words(environment)})",

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pipfallback import install_report, pins
 from pipfallback.attempts import Success, Workplace
 from pipfallback.compatibility import Decision
+from pipfallback.environment import Environment, with_torch
 from pipfallback.installed import Installed, wanted_version
 from pipfallback.outcome import (
     Attempt,
@@ -38,6 +39,8 @@ from pipfallback.primary import (
 from pipfallback.prospects import Prospects, in_words
 from pipfallback.requests import read_request
 from pipfallback.sources import Listing
+from pipfallback.torch_family import TORCH_FAMILY
+from pipfallback.torch_files import torch_of_metadata
 from pipfallback.turns import Turn, origin_in_words
 from pipfallback.verify import Verdict
 
@@ -60,9 +63,9 @@ class Story:
         self._why_torch = "what was asked for needs another torch"
         named = job.asks.names
         allowed = job.command.own.allow_torch_change or "torch" in named
-        self._unasked = () if allowed else tuple(name for name in pins.TORCH_FAMILY if name not in named)
+        self._unasked = () if allowed else tuple(name for name in TORCH_FAMILY if name not in named)
         self._done: dict[str, RequestOutcome] = {}
-        self._prospects = Prospects(job.online, job.command)
+        self._prospects = Prospects(job.online, job.command, job.view)
 
     def run(self) -> Outcome:
         """The primary, then a fallback for each package that it left without a working build."""
@@ -168,43 +171,56 @@ class Story:
         ]
 
     def _given_up(self, ending: Ending) -> Outcome:
-        return self._outcome("ok" if self._as_written() else ending)
+        return self._as_written() or self._outcome(ending)
 
-    def _as_written(self) -> bool:
+    def _as_written(self) -> Outcome | None:
         """No build fits the torch that is here; where only our pins kept pip from another torch, let pip have its way."""
         own = self._job.command.own
         held = any(primary.cause == Cause.CONFLICT.value for primary in self._failed.values())
         if not held or own.keep_torch or own.allow_torch_change:
-            return False
-        self._place.transaction.undo()
-        run = self._place.pip.run(self._words(hold_torch=False), self._place.transaction)
-        if run.failure is not None:
-            return False
-        refused, self._failed, self._settled = self._failed, {}, {}
-        self._judge_unsettled()
-        if self._failed:
-            self._failed = refused
-            return False
+            return None
+        told = self._managed, self._failed, self._settled, self._done, self._origins, self._place.environment
         self._why_torch = "no build fits the torch that was here"
-        return True
+        self._place.transaction.undo()
+        self._let_torch_go()
+        self._judge_by(self._job.environment)
+        self._managed, self._failed, self._settled, self._done, self._origins = dict(self._managed), {}, {}, {}, {}
+        try:
+            self._primary()
+            outcome = self._go_on()
+        except PipsWord:
+            outcome = None
+        if outcome is not None and outcome.exit_code == 0:
+            return outcome
+        self._managed, self._failed, self._settled, self._done, self._origins, environment = told
+        self._judge_by(environment)
+        return None
 
     def _words(self, *, hold_torch: bool) -> tuple[str, ...]:
         return words_of_primary(self._job.asks, self._job.catalog, self._place, hold_torch=hold_torch)
 
     def _foresee(self) -> bool:
-        """Judge by the torch that the rest of the command will bring; whether it brings one (or may)."""
-        seen = foresee_rest(self._job, failed=self._failed, place=self._place)
+        """Judge by the torch that the rest of the command will bring; whether it brings one (or may).
+
+        What pip cannot serve of the rest waits for another build as well.
+        """
+        while (seen := foresee_rest(self._job, failed=self._failed, place=self._place)) is not None:
+            others = [each for name, each in self._managed.items() if name not in self._failed]
+            culprit = None if seen.failure is None else blamed(seen.failure, others, self._job)
+            if seen.failure is None or culprit is None or culprit.package.name in self._failed:
+                break
+            self._fails(culprit, failed_primary(seen.failure))
         if seen is None:
             return False
-        self._place = replace(self._place, environment=seen.environment, inside=inside_of(self._job, seen.environment))
+        self._judge_by(seen.environment)
         if line := seen.in_words():
             self._job.tell(line)
         return seen.brings_torch
 
     def _first_choices(self, *, announce: bool = True) -> Ending:
         """What would be tried first for each package that pip itself cannot serve; told, if it is to be announced."""
-        for name, primary in self._failed.items():
-            each = self._managed[name]
+        for name in filter(self._failed.__contains__, self._in_turn()):
+            each, primary = self._managed[name], self._failed[name]
             decisions = self._decisions(each)
             self._done[name] = RequestOutcome(
                 request=each.request.text,
@@ -216,6 +232,9 @@ class Story:
             if not decisions or not decisions[0].accepted:
                 return "nothing-fits"
             candidate = decisions[0].candidate
+            if name == "torch":
+                planned = torch_of_metadata(str(candidate.build.version), (), platform=self._place.environment.platform)
+                self._judge_by(with_torch(self._place.environment, planned, origin="planned"))
             if announce:
                 self._job.tell(f"would try {candidate.build.filename}{origin_in_words(candidate)} first")
         return "ok"
@@ -228,13 +247,19 @@ class Story:
         run = self._place.pip.run(wording.words, self._place.transaction, variables=wording.variables)
         if run.failure is not None:
             raise PipsWord(run.exit_code, run.failure)
-        environment = self._job.look_again()
-        self._place = replace(self._place, environment=environment, inside=inside_of(self._job, environment))
+        self._judge_by(self._job.look_again())
         return "ok"
 
+    def _judge_by(self, environment: Environment) -> None:
+        self._place = replace(self._place, environment=environment, inside=inside_of(self._job, environment))
+
     def _next_waiting(self) -> Managed | None:
-        waiting = (name for name in self._managed if name in self._failed and name not in self._settled)
+        waiting = (name for name in self._in_turn() if name in self._failed and name not in self._settled)
         return next((self._managed[name] for name in waiting), None)
+
+    def _in_turn(self) -> list[str]:
+        """torch first: the others are chosen for it."""
+        return sorted(self._managed, key=lambda name: name != "torch")
 
     def _fall_back(self, managed: Managed) -> Ending:
         """Try the builds of one package, best first."""
@@ -274,6 +299,8 @@ class Story:
     def _settle(self, managed: Managed, success: Success) -> None:
         self._settled[managed.package.name] = success.pin
         self._origins[managed.package.name] = success.location
+        if managed.package.name == "torch":
+            self._judge_by(self._job.look_again())
         self._tell_inconclusive(managed, success.verdict)
 
     def _stays(self, managed: Managed, decisions: Sequence[Decision], attempts: Sequence[Attempt]) -> bool:

@@ -39,6 +39,7 @@ class Turn:
     def try_in_turn(self, accepted: Sequence[Decision]) -> Success | None:
         """The first build that works, of as many as --max-attempts allows."""
         dead_hosts, counted = set[str](), 0
+        most = min(len(accepted), self.job.command.own.max_attempts)
         for decision in accepted:
             candidate = decision.candidate
             host = host_of(candidate.location)
@@ -47,11 +48,12 @@ class Turn:
             if counted >= self.job.command.own.max_attempts:
                 self.job.tell(f"{counted} builds did not work; --max-attempts allows more")
                 return None
+            self.job.view.trying(candidate.build.filename, candidate.source, place=counted + 1, of=most)
             tried = self._try(candidate)
             self.attempts.append(tried.attempt)
             if tried.success is not None:
                 return tried.success
-            self.job.tell(f"{_ENDED.get(tried.attempt.stage, 'undone')}: {tried.attempt.error}")
+            self._tell_failed(tried.attempt)
             if tried.attempt.unreachable:
                 dead_hosts.add(host)
             # A name that a pattern invented costs a request, not an attempt.
@@ -74,15 +76,18 @@ class Turn:
             self.attempts.append(tried.attempt)
             if tried.success is not None:
                 return tried.success
-            self.job.tell(f"undone: {tried.attempt.error}")
+            self._tell_failed(tried.attempt)
         return None
+
+    def _tell_failed(self, attempt: Attempt) -> None:
+        how = _ENDED.get(attempt.stage, "undone")
+        self.job.view.failed(how, attempt.error or "", seconds=attempt.seconds)
 
     def _dropped(self) -> frozenset[str]:
         return frozenset(self.failed) - set(self.settled) - {self.managed.package.name}
 
     def _try(self, candidate: Candidate) -> Tried:
         """One attempt; where pip fails over another managed package, that one is left out until its own turn."""
-        self.job.tell(f"trying {candidate.build.filename}{origin_in_words(candidate)}")
         request, package = self.managed.request, self.managed.package
         while True:
             tried = try_candidate(

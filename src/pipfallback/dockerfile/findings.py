@@ -27,6 +27,7 @@ from pipfallback.machine import Python
 from pipfallback.online import Online
 from pipfallback.questions import Plan, explain, plan
 from pipfallback.requests import Request, without_credentials
+from pipfallback.torch_family import TORCH_FAMILY
 from pipfallback.trust import Trust
 
 Verdict: TypeAlias = Literal["fits", "plausible", "refused", "unknown"]
@@ -114,9 +115,11 @@ class Judge:
 
     def _relevant(self, requirement: Requirement) -> Request | None:
         request = request_of(requirement)
-        if request is None or not (request.name in self.catalog.packages or request.is_wheel):
+        if request is None:
             return None
-        return request
+        # torch is what the others are chosen for: which of its builds comes is for pip and its indexes to say.
+        managed = request.name in self.catalog.packages and request.name not in TORCH_FAMILY
+        return request if managed or request.is_wheel else None
 
     def _environment(self, install: Install, python: str | None) -> Environment | None:
         """The environment of the stage at the line; None where its Python or platform is not known."""
@@ -201,7 +204,7 @@ class Judge:
         if key not in self._plans:
             ask = None if offline else self.online.asking(environment, request)
             text = request.text if request.location is None else without_credentials(request.text)
-            self._plans[key] = plan(text, self.catalog, environment, command, ask=ask)
+            self._plans[key] = plan(text, self.catalog, environment, command, ask=ask, thrifty=True)
         return self._plans[key]
 
     def _command(self, install: Install) -> CommandLine:

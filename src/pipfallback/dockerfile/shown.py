@@ -185,7 +185,9 @@ def _judged_lines(judged: Judged) -> Iterator[tuple[str, str]]:
     style = {"fits": "good", "plausible": "open", "refused": "bad", "unknown": "open"}[judged.verdict]
     yield style, f"  {_VERDICTS[judged.verdict]}: {shown(judged.requirement.text)}{origin}"
     yield from (("", line) for line in _reasons(judged))
-    for note in judged.notes:
+    # What else there may be is of no matter where something is known that fits.
+    settled = judged.choice is not None and judged.choice.grade == "fits"
+    for note in () if settled else judged.notes:
         yield "dim", f"    {note}"
 
 

@@ -15,7 +15,7 @@ from pipfallback.looking_inside import Inside
 from pipfallback.online import Online
 from pipfallback.questions import Plan
 from pipfallback.requests import Request
-from pipfallback.sources import candidates
+from pipfallback.sources import Listing, candidates, leaves_out, with_the_rest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,15 @@ class Chooser:
         return Choice(plan=plan, unfit=tuple(unfit))
 
     def _plan(self, request: Request, package: Package, others: Sequence[Candidate]) -> Plan:
-        listing = candidates(package, self.online.asking(self.environment, request))
+        trust, asking = self.command.own.trust_level, self.online.asking(self.environment, request)
+        listing = candidates(package, asking, trust=trust)
+        plan = self._judged(request, package, others, listing)
+        if any(decision.accepted for decision in plan.decisions) or not leaves_out(package, trust):
+            return plan
+        # What the others would have is worth telling where nothing fits.
+        return self._judged(request, package, others, with_the_rest(listing, package, asking, trust=trust))
+
+    def _judged(self, request: Request, package: Package, others: Sequence[Candidate], listing: Listing) -> Plan:
         known = without_asked(listing.candidates, request)
         asked = asked_candidate(request)
         first = [asked] if asked is not None else []
@@ -66,7 +74,7 @@ class Chooser:
         return Plan(
             request=request,
             managed=True,
-            decisions=tuple(in_order(peeked, request, self.command)),
+            decisions=tuple(in_order(peeked, request, self.command, ordered=decisions)),
             policy=policy,
             unheard=listing.notes,
         )

@@ -79,7 +79,8 @@ class _Story:
         self._environment = replace(task.environment, installed=task.environment.installed or {})
         self._chosen: dict[str, Settled] = {}
         self._to_pip: dict[str, Choice] = {}
-        managed = sorted(task.asks.names & task.catalog.packages.keys())
+        # torch is what builds are chosen for, and pip's to choose; where pip does not find it, it is chosen as they are.
+        managed = sorted((task.asks.names & task.catalog.packages.keys()) - {"torch"})
         merged = {name: task.asks.merged(name, lambda each: applies(each, task.environment)) for name in managed}
         self._requests = {
             name: request for name, request in merged.items() if request and not task.asks.is_locked(name)
@@ -287,7 +288,8 @@ class _Story:
         """Whether pip brings a managed package whose build is not chosen yet; then it is."""
         for item in answer.items:
             name = name_of(item)
-            if name not in self._task.catalog.packages or name in self._chosen or name in self._kept_sources():
+            settled = name == "torch" or name in self._chosen or name in self._kept_sources()
+            if settled or name not in self._task.catalog.packages:
                 continue
             pips = _pips_candidate(item)
             if pips is None or self._task.asks.is_locked(name):

@@ -179,7 +179,7 @@ def _newer(objects: Iterable[SharedObject], family: str, own: str | None) -> tup
 
 def _symbols(build: Build, found: Findings, setting: Setting, loaded: Collection[str]) -> Iterable[Finding]:
     answers = found.answers
-    if answers is None:
+    if answers is None or build.name == "torch":  # its libraries are its own, or come with what it requires
         return
     here = setting.environment.torch
     version, python = here.version if here else "", setting.environment.python.version

@@ -15,6 +15,7 @@ from pipfallback.environment import Environment
 from pipfallback.releases import numbers
 from pipfallback.rules.values import Finding, Mismatch, Setting
 from pipfallback.tags import linux_level
+from pipfallback.torch_family import comes_with_torch
 from pipfallback.trust import Trust
 
 _RANKS = {level: level.rank for level in Trust}
@@ -29,6 +30,8 @@ def needs(build: Build, setting: Setting) -> Finding:
         version = torch.version if name == "torch" and torch else installed.get(name)
         if version is None or (name == "torch" and build.torch_rule == "exact"):
             continue  # torch-version has told it
+        if build.name == "torch" and comes_with_torch(name):
+            continue  # they change with it
         if not _admits(requirement.specifier, version) and _applies(requirement, setting.environment):
             wanted = f"{name}{requirement.specifier}"
             text = f"requires {wanted}; {name} here is {version}"
