@@ -132,7 +132,6 @@ def test_a_source_that_grows_keeps_its_way_to_state_hashes(own: str, wanted: str
     [
         'schema = 1\npackage = { wobbly = { import = "wobbly" } }\n',
         'schema = 1\n[package]\nwobbly = { import = "wobbly", source = [] }\n',
-        'schema = 1\n[package.wobbly]\nimport = "wobbly"\nsource = [\n  { name = "x", trust = "vendor", kind = "index" },\n]\n',
     ],
 )
 def test_tables_in_a_form_that_cannot_be_extended_are_left_alone(text: str) -> None:
@@ -243,4 +242,16 @@ def test_every_package_of_the_built_in_catalog_can_be_extended_without_changing_
         file.add(new((url, A), package=name, source="Added"))
     was, now = text.splitlines(), iter(file.text.splitlines())
     assert all(line in now for line in was)  # every line, in its order
-    assert len(file.text.splitlines()) == len(was) + 6 * len(names)
+    inline = text.count("\nsource = [\n")
+    grown = len(list(filter(None, file.text.splitlines()))) - len(list(filter(None, was)))
+    assert grown == 5 * (len(names) - inline) + inline
+
+
+def test_a_source_comes_into_a_list_of_inline_tables() -> None:
+    text = (
+        'schema = 1\n[package.wobbly]\nimport = "wobbly"\n# Asked.\nsource = [\n'
+        '    { name = "x", trust = "vendor", kind = "index" },  # the index\n]\n\n# Next.\n[package.other]\nimport = "other"\n'
+    )
+    grown = added(text, new((ONE, A), source="Other"))
+    line = f'    {{ name = "Other", trust = "vendor", kind = "url", url = "{ONE}#sha256={A}" }},\n'
+    assert grown == text.replace("# the index\n]", f"# the index\n{line}]")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -81,7 +82,9 @@ class CatalogText:
                 "url": urls[0] if len(urls) == 1 else urls,
             }
         )
-        if new.package in self.data.get("package", {}):
+        if (inline := self._with_inline_source(new, tables[-1])) is not None:
+            text = inline
+        elif new.package in self.data.get("package", {}):
             text = self._with_source(new, tables[-1], package)
         else:
             text = _at_end(self.text, self._in_lines(_package_block(new, package)))
@@ -129,6 +132,19 @@ class CatalogText:
         if "\n" not in written["url"].as_string():
             written["url"].multiline(True)
         self._take(tomlkit.dumps(document), expected)
+
+    def _with_inline_source(self, new: NewSource, table: Mapping[str, Any]) -> str | None:
+        """The text with one more line in ``source = [{…}, …]``; None where the sources have headers of their own."""
+        start = key_lines(self.text).get(("package", new.package, "source"))
+        lines = self.text.splitlines(keepends=True)
+        if start is None or not re.fullmatch(r"source\s*=\s*\[\s*", lines[start - 1]):
+            return None
+        end = next((at for at in range(start, len(lines)) if lines[at].strip() == "]"), None)
+        if end is None or not re.search(r",\s*(#.*)?$", lines[end - 1]):
+            return None
+        pairs = ", ".join(f"{key} = {_value(value)}" for key, value in table.items())
+        lines[end:end] = [self._in_lines(f"    {{ {pairs} }},\n")]
+        return "".join(lines)
 
     def _with_source(self, new: NewSource, table: Mapping[str, Any], package: Mapping[str, Any]) -> str:
         """The text with a source table behind the package's last, before the comments of what follows."""
