@@ -11,6 +11,7 @@ from lib.program import run_pipfallback
 from pipfallback.catalog_files import builtin_path, layers
 from pipfallback.catalog_work.checking import check
 from pipfallback.catalog_work.findings import Finding, open_file
+from pipfallback.commands.catalog import run
 
 HASH = "a" * 64
 GOOD = f"""\
@@ -299,6 +300,14 @@ def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
 def test_a_wrong_command_line_is_a_usage_error(words: list[str], told: str) -> None:
     done = run_pipfallback(words)
     assert (done.code, done.stderr.splitlines()[0]) == (2, told), done.said
+
+
+@pytest.mark.parametrize("action", ["check", "list", "add", "hash", "schema"])
+def test_each_command_has_a_help(action: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(["catalog", action, "--help"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith(f"Usage: pipfallback catalog {action} [options]")
 
 
 def test_help_names_every_command() -> None:

@@ -88,6 +88,7 @@ def test_what_is_generated_is_as_the_code_and_the_catalog_are_now() -> None:
     pages = generator().pages()
     stale = [name for name, text in pages.items() if (DOCS / name).read_text(encoding="utf-8") != text]
     assert stale == [], "`make docs` makes them anew"
+    assert [name for name, text in pages.items() if "Traceback" in text] == []
     made = {f"reference/{path.name}" for path in (DOCS / "reference").iterdir()}
     assert made == {name for name in pages if name.startswith("reference/")}
 

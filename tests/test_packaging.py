@@ -46,7 +46,9 @@ def test_it_runs_where_it_is_installed(wheel: Path, tmp_path: Path, environ: dic
     python = make_venv(tmp_path / "venv")
     # Its dependencies are those of this environment: a .pth line adds the folder behind the wheel's own.
     (site_packages(python) / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    installed = run([python, "-m", "pip", "install", "--no-index", "--no-deps", wheel], env=environ)
+    # That folder can hold pipfallback as well, of which pip must not say that it is there already.
+    command = [python, "-m", "pip", "install", "--no-index", "--no-deps", "--ignore-installed", wheel]
+    installed = run(command, env=environ)
     assert installed.code == 0, installed.said
     located = run([python, "-c", "import pipfallback; print(pipfallback.__file__)"], env=environ)
     assert located.stdout.startswith(str(tmp_path)), located.said

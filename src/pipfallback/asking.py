@@ -84,7 +84,7 @@ class Question:
 
 
 # How often an argument may be given, as argparse says it -> how usage shows it.
-_ARGUMENT_FORMS = {None: "{}", "+": "{}...", "*": "[{}...]"}
+_ARGUMENT_FORMS = {None: "{}", "?": "[{}]", "+": "{}...", "*": "[{}...]"}
 
 
 class _Look(argparse.HelpFormatter):

@@ -33,14 +33,15 @@ from pipfallback.sources.metadata import fetch_metadata
 
 _MOST = 10  # peeks of one command, and the seconds that they may take in all (DESIGN 5)
 _SECONDS = 5.0
+_MOST_METADATA = 100  # of a few kB each, where an index has them as files of their own
 
 
 class Inside:
     """Looks into files for one environment.
 
     ``installation``: the interpreter of this machine that the environment is, None where it is another machine: then it
-    is not known what there is to find, and files only tell of themselves. ``client``: None where no part of a remote
-    file may be read. ``kept``: where is kept what was read.
+    is not known what there is to find, and files only tell of themselves. ``client``: None where nothing may be
+    asked for; ``peeks``: whether parts of remote wheels may be read, besides METADATA that is a file of its own. ``kept``: where is kept what was read.
     """
 
     def __init__(
@@ -50,11 +51,13 @@ class Inside:
         *,
         client: Client | None = None,
         kept: JsonStore | None = None,
+        peeks: bool = True,
     ) -> None:
         self._environment = environment
         self._installation = installation
         self._client = client
         self._kept = kept
+        self._peeks = peeks
         self._left = _MOST
         self._seconds = _SECONDS
 
@@ -104,14 +107,23 @@ class Inside:
         judged = list(decisions)
         if self._client is None:
             return judged
-        accepted = [place for place, decision in enumerate(decisions) if decision.accepted][:_MOST]
-        files = {place: file for place in accepted if (file := metadata_of(decisions[place].candidate))}
-        gathering = Gathering([_listed_metadata(file, self._client) for file in files.values()], seconds=_SECONDS)
-        for place, answer in zip(files, gathering.wait(), strict=True):
-            candidate = judged[place].candidate
-            for metadata in answer.entries:
-                known = replace(candidate, build=with_metadata(candidate.build, metadata))
-                judged[place] = judge(known, self._environment, policy)
+        accepted = [place for place, decision in enumerate(decisions) if decision.accepted]
+        until = time.monotonic() + _SECONDS
+        # What pins one torch exactly, such as xformers, has the fitting release far below the newest.
+        for start in range(0, min(len(accepted), _MOST_METADATA), _MOST):
+            among = accepted[start : start + _MOST]
+            files = {place: file for place in among if (file := metadata_of(decisions[place].candidate))}
+            left = until - time.monotonic()
+            if left <= 0:
+                break
+            gathering = Gathering([_listed_metadata(file, self._client) for file in files.values()], seconds=left)
+            for place, answer in zip(files, gathering.wait(), strict=True):
+                candidate = judged[place].candidate
+                for metadata in answer.entries:
+                    known = replace(candidate, build=with_metadata(candidate.build, metadata))
+                    judged[place] = judge(known, self._environment, policy)
+            if any(judged[place].accepted for place in among):
+                break
         return judged
 
     def _judged_by_parts(self, decisions: Sequence[Decision], policy: Policy, imports: Sequence[str]) -> list[Decision]:
@@ -142,7 +154,7 @@ class Inside:
 
     def _gathered(self, locations: Sequence[str]) -> list[Peek | FetchFailure | InvalidWheelError | None]:
         """What was read of each, side by side; None where time was up."""
-        if self._client is None or not locations or self._seconds <= 0:
+        if self._client is None or not self._peeks or not locations or self._seconds <= 0:
             return []
         started = time.monotonic()
         self._left -= len(locations)

@@ -70,10 +70,10 @@ class Online:
         )
 
     def inside(self, environment: Environment, installation: Installation | None) -> Inside:
-        """What looks into files; see ``Inside``. Remote ones only for this machine and the torch that is there."""
+        """What looks into files; see ``Inside``. Peeks only for this machine and the torch that is there."""
         peeking = self._peek and installation is not None and environment.origins.get("torch") != "planned"
         kept = None if self.cache is None else self.cache.facts
-        return Inside(environment, installation, client=self.client if peeking else None, kept=kept)
+        return Inside(environment, installation, client=self.client, kept=kept, peeks=peeking)
 
     def downloader(self, folder: Path) -> Downloader:
         """What fetches wheels into ``folder``."""
