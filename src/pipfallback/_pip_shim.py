@@ -4,10 +4,13 @@ Standard library only, Python 3.8 and newer. Called as ``python _pip_shim.py CON
 own terminal and streams; nothing of its internals is imported by name. CONFIG is a JSON file:
 
     {"channel": FILE, "parent": PID, "pip": PATH or null, "undo": {"journal": F, "stash": D, "roots": [...], "alive": F} or null,
+     "hold": {"family": [...], "prefixes": [...], "file": FILE} or null,
      "meeting": {"names": [...], "met": FILE, "answer": FILE} or null}
 
 ``pip``: a folder or wheel that holds a pip to use where the interpreter has none. The channel gets one JSON line for
-each record that pip logs as a warning or worse, with the chain of exceptions that led to it. ``meeting``: where pip is
+each record that pip logs as a warning or worse, with the chain of exceptions that led to it. ``hold``: pip is to leave
+those of torch's ``family`` where they are, and what torch requires whose name begins with one of ``prefixes``; the
+constraints that say so are written to ``file``. ``meeting``: where pip is
 about to install one of these packages, their names are written to ``met``, and pip waits for ``answer``, an object as
 "undo", with which it goes on, or null, with which it ends.
 """
@@ -65,6 +68,11 @@ _CUT_SHORT = "pipfallback: cut short: "
 # asks it whether a progress bar is to be shown.
 _INSTALLS = "pip._internal.req"
 _INSTALLING = "Installing collected packages: "
+
+# A version that can be pinned, as it is written normally (PEP 440).
+_PEP_440 = re.compile(
+    r"(\d+!)?\d+(\.\d+)*((a|b|rc)\d+)?(\.post\d+)?(\.dev\d+)?(\+[a-z0-9]+([._-][a-z0-9]+)*)?$", re.IGNORECASE
+)
 
 # It comes with pip's way to the network, after the standard library's.
 _NETWORK = "pip._internal.network.download"
@@ -127,7 +135,7 @@ class Meeting:
             json.dump(found, file)
         os.replace(self.met + "~", self.met)
         while not os.path.exists(self.answer):
-            time.sleep(0.01)
+            time.sleep(0.002)
         with open(self.answer, encoding="utf-8") as file:
             undo = json.load(file)
         if undo is None:
@@ -273,6 +281,28 @@ def watch_changes(undo: Dict[str, Any]) -> None:
     sys.addaudithook(log(undo["journal"], undo["stash"], undo["roots"]).hook)
 
 
+def held(family: List[str], prefixes: List[str], file: str) -> List[str]:
+    """pip's words that hold torch, as primary.words_of_primary has them; none where it is not there."""
+    from importlib import metadata
+
+    def version(name: str) -> Optional[str]:
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            return None
+
+    if version("torch") is None:
+        return []
+    required = [re.split(r"[^\w.-]", text, maxsplit=1)[0] for text in metadata.requires("torch") or ()]
+    names = {re.sub("[-_.]+", "-", name).lower() for name in required}
+    wanted = {*family, *(name for name in names if name.startswith(tuple(prefixes)))}
+    there = {name: version(name) for name in sorted(wanted)}
+    lines = ["%s==%s\n" % each for each in there.items() if each[1] and _PEP_440.match(each[1])]
+    with open(file, "w", encoding="utf-8") as constraints:
+        constraints.writelines(lines)
+    return ["--constraint", file] if lines else []
+
+
 def main() -> None:
     """Read the configuration, hang on the handlers, become ``python -m pip``."""
     with open(sys.argv.pop(1), encoding="utf-8") as file:
@@ -283,6 +313,8 @@ def main() -> None:
     channel = Channel(config["channel"])
     logging.getLogger("pip").addHandler(channel)
     meeting = Meeting(**config["meeting"]) if config["meeting"] else None
+    if config["hold"]:
+        sys.argv[2:2] = held(**config["hold"])
     sys.meta_path.insert(0, PipFinder(config["pip"], channel, meeting))
     if config["undo"]:
         watch_changes(config["undo"])

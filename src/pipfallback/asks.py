@@ -73,6 +73,11 @@ class Asks:
         return tuple(ask for element in self.elements for ask in element.asks if not ask.constraint)
 
     @property
+    def bounds(self) -> tuple[Ask, ...]:
+        """The constraints."""
+        return tuple(ask for element in self.elements for ask in element.asks if ask.constraint)
+
+    @property
     def names(self) -> frozenset[str]:
         """The names among the requirements."""
         return frozenset(ask.request.name for ask in self.requirements if ask.request.name)
@@ -91,12 +96,7 @@ class Asks:
         asked = [ask.request for ask in self.requirements if _is_wanted(ask, name) and applies(ask.request)]
         if not asked:
             return None
-        bounds = [
-            ask.request
-            for element in self.elements
-            for ask in element.asks
-            if ask.constraint and ask.request.name == name and applies(ask.request)
-        ]
+        bounds = [ask.request for ask in self.bounds if ask.request.name == name and applies(ask.request)]
         everything = (*asked, *bounds)
         located = next((each for each in everything if each.location), asked[0])
         return replace(

@@ -23,6 +23,7 @@ from pipfallback.installed import Installed, installed_in, write_direct_url
 from pipfallback.installer import Installer
 from pipfallback.layout import Layout
 from pipfallback.looking_inside import Inside
+from pipfallback.markers import known_answers
 from pipfallback.net.download import Downloader, Fetched
 from pipfallback.net.failures import FetchFailure
 from pipfallback.outcome import Attempt
@@ -30,6 +31,7 @@ from pipfallback.pip import PipRun
 from pipfallback.remembered import Memory
 from pipfallback.requests import Request, without_credentials
 from pipfallback.rewording import Wording, replacing, reworded, without_any
+from pipfallback.satisfied import is_satisfied
 from pipfallback.torch_family import TORCH_FAMILY
 from pipfallback.transaction import Transaction
 from pipfallback.verify import Trial, Verdict, verify
@@ -154,7 +156,10 @@ def try_candidate(
         # pip does not look into a separate folder: what came as a dependency is asked for as the very file.
         pin = new.link if apart and new.link else request.pinned(new.installed.version)
         pinned = {**settled, package.name: pin}
-        _pip_rest(asks, pinned=pinned, dropped=dropped, fixed=fixed, before=before, metadata=new.metadata, place=place)
+        if not _is_all(request, new.metadata, asks, pinned=pinned, dropped=dropped, place=place):
+            _pip_rest(
+                asks, pinned=pinned, dropped=dropped, fixed=fixed, before=before, metadata=new.metadata, place=place
+            )
         own = asks.command.own
         verdict = _verify(package, new.installed, own.verify, own.verify_timeout, place)
     except AttemptFailed as failed:
@@ -238,6 +243,25 @@ def _pip_alone(asks: Asks, fetched: Fetched, metadata: Metadata, place: Workplac
 
 def _link(fetched: Fetched) -> str:
     return f"{fetched.path.absolute().as_uri()}#sha256={fetched.sha256}"
+
+
+def _is_all(
+    request: Request,
+    metadata: Metadata,
+    asks: Asks,
+    *,
+    pinned: Mapping[str, str],
+    dropped: Collection[str],
+    place: Workplace,
+) -> bool:
+    """Whether the candidate alone was asked for, and all that it requires is there: pip need not run once more."""
+    if place.layout.separate or asks.unreadable or asks.bounds:
+        return False
+    if any(ask.request.name not in {*pinned, *dropped} for ask in asks.requirements):
+        return False
+    return asks.command.has("--no-deps") or is_satisfied(
+        metadata.requires, request.extras, place.installed(), known_answers(place.environment)
+    )
 
 
 def _pip_rest(

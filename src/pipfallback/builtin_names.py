@@ -1,4 +1,4 @@
-"""The built-in catalog: where it lies, and which packages it names, without reading TOML."""
+"""Which packages a catalog names, without reading TOML, and where the built-in one lies."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 
 FILE_NAME = "fallbacks.toml"
 _HEADERS = (b"\n[package.", b"\n[[package.")
+_QUOTES = b"\"'"
 
 
 def builtin_path() -> str:
@@ -30,3 +31,29 @@ def builtin_names() -> frozenset[str]:
             names.add(content[start : start + 100].partition(b"]")[0].partition(b".")[0])
             start = content.find(header, start)
     return frozenset(name.decode() for name in names)
+
+
+def plain_names(path: str) -> frozenset[str] | None:
+    """The packages that somebody's file names, by the headers of its tables; None where only TOML's grammar can tell.
+
+    A file that cannot be read is of the latter kind.
+    """
+    try:
+        with open(path, "rb") as file:
+            lines = file.read().splitlines()
+    except OSError:
+        return None
+    names = set()
+    for line in map(bytes.strip, lines):
+        if line.startswith((b"package", b'"package', b"'package")):
+            return None  # package.NAME.key = …, package = {…}
+        if not line.startswith(b"["):
+            continue
+        table, dot, rest = line.lstrip(b"[").partition(b"]")[0].partition(b".")
+        if table.strip(b" \t" + _QUOTES) != b"package":
+            continue
+        name = rest.partition(b".")[0]
+        if table != b"package" or not dot or not name.replace(b"-", b"").isalnum():
+            return None
+        names.add(name.decode())
+    return frozenset(names)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
             """SIGKILL."""
 
 
-_LOOK = 0.02  # seconds between two calls of ``meanwhile``
+_LOOK = 0.005  # seconds between two calls of ``meanwhile``
 _GRACE = 20.0  # seconds that a child has for each step of its end
 
 # Python ignores them, and what a program ignores its children ignore (execve(2)): pip's would not end with their reader.

@@ -17,7 +17,7 @@ from pipfallback.declared import declare
 from pipfallback.environment import Environment, Installation, Python, probe, with_torch
 from pipfallback.installed import installed_in
 from pipfallback.layout import cross_options, layout_of
-from pipfallback.markers import answers_of
+from pipfallback.markers import known_answers
 from pipfallback.requests import Request
 from pipfallback.tags import cross_tags, linux_level
 from pipfallback.torch_files import read_torch
@@ -143,5 +143,4 @@ def applies(request: Request, environment: Environment) -> bool:
     """Whether a requirement's marker holds in the environment (PEP 508); pip passes over what it does not."""
     if request.marker is None:
         return True
-    known = {name: answer for name, answer in answers_of(environment).items() if answer}
-    return request.marker.evaluate({**known, "extra": ""})
+    return request.marker.evaluate({**known_answers(environment), "extra": ""})

@@ -42,6 +42,11 @@ def answers_of(environment: Environment) -> Mapping[str, str]:
     }
 
 
+def known_answers(environment: Environment) -> Mapping[str, str]:
+    """Those that are known there; where they are not, packaging asks the interpreter that runs."""
+    return {name: answer for name, answer in answers_of(environment).items() if answer}
+
+
 def marker_of(environment: Environment) -> str:
     """The marker that holds in this environment, and in none with another Python, system or machine."""
     answers = answers_of(environment)

@@ -101,6 +101,7 @@ class Pip:
                 "parent": os.getpid(),
                 "pip": self.borrowed,
                 "undo": None if recorder is None else dict(recorder.recording),
+                "hold": None,
                 "meeting": None if meeting is None else _meeting_config(meeting, Path(folder)),
             }
             settings = Path(folder, CONFIG)

@@ -116,14 +116,19 @@ def refused_beforehand(
 def _refused_wheel(request: Request, environment: Environment, tell: Tell, say_as_pip: Tell) -> str | None:
     """pip's words where it refuses a wheel for its tags; told with the reason that it leaves out."""
     build = read_build(request.location or request.text)
-    mismatches = tag_mismatches(build, environment)
-    if not mismatches:
+    if not tag_mismatches(build, environment):
         return None
     message = f"{build.filename} is not a supported wheel on this platform."
     say_as_pip(f"ERROR: {message}")
-    for mismatch in mismatches:
-        tell(f"{mismatch.rule}: {mismatch.text}")
+    tell_mismatches(request, environment, tell)
     return message
+
+
+def tell_mismatches(request: Request, environment: Environment, tell: Tell) -> None:
+    """The reasons that pip leaves out where it refuses a wheel for its tags."""
+    if request.is_wheel:
+        for mismatch in tag_mismatches(read_build(request.location or request.text), environment):
+            tell(f"{mismatch.rule}: {mismatch.text}")
 
 
 def words_of_primary(asks: Asks, catalog: Catalog, place: Workplace, *, hold_torch: bool) -> tuple[str, ...]:

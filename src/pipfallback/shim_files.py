@@ -7,4 +7,4 @@ import os
 SHIM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_pip_shim.py")
 
 # In a folder of the run's own.
-CONFIG, CHANNEL, MET, ANSWER = "config.json", "channel", "met", "answer"
+CONFIG, CHANNEL, MET, ANSWER, HELD = "config.json", "channel", "met", "answer", "torch.txt"

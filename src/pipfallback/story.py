@@ -32,6 +32,7 @@ from pipfallback.primary import (
     held_up_by_torch,
     inside_of,
     refused_beforehand,
+    tell_mismatches,
     verdict_on,
     words_of_primary,
     words_of_rest,
@@ -129,6 +130,8 @@ class Story:
         if culprit is None:
             raise PipsWord(run.exit_code, run.failure)
         self._fails(culprit, failed_primary(run.failure))
+        if run.failure.cause is Cause.UNSUPPORTED_WHEEL:
+            tell_mismatches(culprit.request, self._place.environment, self._job.tell)
 
     def _fails(self, managed: Managed, primary: Primary) -> None:
         self._managed.setdefault(managed.package.name, managed)

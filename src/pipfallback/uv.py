@@ -158,8 +158,10 @@ class _Install:
         return self._ended(self._uv_run(self._words(), self._screen(INSTALLING)))
 
     def _note_lock(self, recorder: Recorder) -> None:
-        """Every run of uv makes this file, even one that only looks."""
+        """Every run of uv makes this file, even one that only looks. One that is there already is locked, not written."""
         self._alive = str(recorder.recording["alive"])
+        if self._place.lock.exists():
+            return
         with _log_of(recorder) as log:
             log.before_writing(str(self._place.lock))
 

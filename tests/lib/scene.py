@@ -66,6 +66,7 @@ class Scene:
         (self.folder / "builds.toml").write_text(text)
 
     def install(self, *words: str | Path, **settings: str) -> Completed:
+        """Install into the venv, which is active: straight, where the words are plain (commands/straight.py)."""
         options: list[str | Path] = [
             "--fallbacks",
             self.folder / "builds.toml",
@@ -73,7 +74,8 @@ class Scene:
             self.folder / "outcome.json",
         ]
         command: list[str | Path] = ["install", *options, "--no-index", *words]
-        return run_pipfallback(command, python=self.python, cwd=self.folder, env={**self.environ, **settings})
+        environ = {**self.environ, "VIRTUAL_ENV": str(self.prefix), **settings}
+        return run_pipfallback(command, cwd=self.folder, env=environ)
 
     def outcome(self) -> dict[str, Any]:
         read: dict[str, Any] = json.loads((self.folder / "outcome.json").read_text())

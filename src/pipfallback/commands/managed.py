@@ -27,17 +27,22 @@ from pipfallback.terminal import say, say_as_pip, tell, teller, view
 
 def install_managed(asks: Asks, target: Target) -> int:
     """Install, with the fallback; the exit code. Raises what ends a failed install."""
-    command = asks.command
-    for ask in asks.requirements:
-        check_reachable(ask.request)
-    if command.own.outcome:
-        outcome_file.check(command.own.outcome)
+    asks = checked(asks)
     finish_interrupted_runs()
     job = job_of(asks, target)
-    tell_if_unasked(command, job.pip)
+    tell_if_unasked(job.command, job.pip)
     outcome = install(job)
     report_outcome(outcome, job)
     return outcome.exit_code
+
+
+def checked(asks: Asks) -> Asks:
+    """What is asked for, if it can be: raises what a mistyped path or ``--outcome`` deserves before anything is done."""
+    for ask in asks.requirements:
+        check_reachable(ask.request)
+    if asks.command.own.outcome:
+        outcome_file.check(asks.command.own.outcome)
+    return asks
 
 
 def job_of(asks: Asks, target: Target) -> Job:

@@ -1,6 +1,7 @@
-"""An install that names nothing of the catalog: it is pip's, until pip meets a managed package as a dependency.
+"""An install that pip does first, by itself, until it meets a managed package.
 
-Nothing is prepared, and nothing that only the story needs is imported, until then.
+Nothing is prepared, and nothing that only the story needs is imported, until then; or until ``Course.prepare``, where a
+managed package is asked for by name.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from pipfallback.terminal import teller
 
 if TYPE_CHECKING:
     from pipfallback.install import Opened
+    from pipfallback.primary import Job
     from pipfallback.transaction import Transaction
 
 
@@ -67,17 +69,27 @@ class Course:
         self._asks = asks
         self._target = target
         self._names = names
+        self._expected = not names.isdisjoint(asks.names)
+        self._job: Job | None = None
         self._stack = ExitStack()
         self._begun: Opened | None = None
         self._run = PipRun(exit_code=1, failure=None, seconds=0.0)
         self.close = self._stack.__exit__
 
+    def prepare(self) -> Job:
+        """Read and import what a story needs, and refuse what it cannot be told for. Raises what ``job_of`` raises."""
+        if self._job is None:
+            from pipfallback.commands.managed import checked, job_of  # start-up: only where a package is met
+
+            self._job = job_of(checked(self._asks), self._target)
+        return self._job
+
     def begin(self) -> Transaction | None:
         """Open the story; what is to record pip's changes, or None where another run came between."""
-        from pipfallback.commands.managed import job_of  # start-up: only where a package is met
-        from pipfallback.install import opened
+        job = self.prepare()
+        from pipfallback.install import opened  # start-up: only where a package is met
 
-        self._begun = self._stack.enter_context(opened(job_of(self._asks, self._target)))
+        self._begun = self._stack.enter_context(opened(job))
         return None if self._begun.waited else self._begun.place.transaction
 
     def answer(self, folder: str) -> None:
@@ -89,9 +101,9 @@ class Course:
         self.after(ended(exit_code, Path(channel), seconds))
 
     def after(self, run: PipRun) -> None:
-        """Pip has ended: tell the story, if one was begun, or if pip failed over a managed package."""
+        """Pip has ended: tell the story, if one was begun, or if a managed package was asked for or failed."""
         self._run = run
-        if self._begun is None and mentions(run.failure, self._names):
+        if self._begun is None and (self._expected or mentions(run.failure, self._names)):
             self.begin()
         if self._begun is not None:
             # Whoever waited for another run has a pip that knows of an environment that is gone.

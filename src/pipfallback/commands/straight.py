@@ -1,8 +1,9 @@
-"""A command that plainly names nothing of the catalog goes straight to pip, as it is seen from its words alone.
+"""A command that plainly is pip's goes straight to pip, as it is seen from its words alone.
 
 To import what takes a command apart takes a third of the time that pip needs for all of an install. So it is imported
-where it is needed: when pip meets a managed package, or fails. Whatever is not plain here goes the whole way, where it
-is read properly: an own option, a requirement file, a setting that names packages, another catalog, an unfinished run.
+where it is needed, when pip meets a managed package, or fails; where one is asked for by name, while pip resolves and
+downloads. Whatever is not plain here goes the whole way, where it is read properly: most own options, a requirement
+file, a setting that names packages, an unfinished run, a catalog in unusual TOML.
 """
 
 from __future__ import annotations
@@ -10,34 +11,19 @@ from __future__ import annotations
 import os
 import sys
 
-from pipfallback import pip_options
 from pipfallback.active import active_python, seems_to_have_pip
-from pipfallback.builtin_names import FILE_NAME, builtin_names
+from pipfallback.builtin_names import FILE_NAME, builtin_names, builtin_path, plain_names
+from pipfallback.commands.plain_words import HARMLESS, OWN, is_plain_constraints, lines_of, read_plainly
 from pipfallback.pip_files import config_files
+from pipfallback.torch_family import TORCH_FAMILY
 from pipfallback.user_folders import transaction_folders, user_folder
 
 TYPE_CHECKING = False  # typing's own is half of Python's start-up
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping, Sequence
 
-# pipfallback's own options: with one of them nothing is plain (arguments.py reads them).
-OWN = frozenset({
-    "--allow-build", "--allow-torch-change", "--driver-cuda", "--explain", "--fail-on-fallback", "--fallbacks",
-    "--gpu", "--installer", "--keep-torch", "--lock", "--max-attempts", "--no-fallback", "--no-peek", "--no-verify",
-    "--outcome", "--python", "--same-version", "--trust-level", "--verify", "--verify-timeout",
-})  # fmt: skip
-
-# pip's options that name packages, or that make something else of an install; and those of them that are settings, too.
+# Settings of pip's that name packages, or that make something else of an install.
 _SETTINGS = ("constraint", "dry-run", "editable", "group", "requirement")
-_TELLING = frozenset({
-    "--dry-run", "--editable", "--group", "--help", "--requirement", "--requirements-from-script", "--version",
-})  # fmt: skip
-# Short options without a value; and those with one, which follows.
-_FLAGS, _VALUES = frozenset("IUqv"), frozenset({"-c", "-f", "-i", "-t"})
-
-_NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
-_REST = _NAME | frozenset(" ,<=>!~*+[]")  # extras and specifiers (PEP 508), no URL and no marker
-_ARCHIVES = (".whl", ".zip", ".gz", ".bz2", ".tgz", ".tar", ".xz", ".toml", ".txt")
 
 
 def straight(words: Sequence[str], commands: Container[str]) -> int | None:
@@ -50,31 +36,38 @@ def straight(words: Sequence[str], commands: Container[str]) -> int | None:
     executable = active_python(os.environ)
     if executable is None or not os.path.isabs(executable) or not seems_to_have_pip(executable):
         return None
-    if words[0] not in commands:
-        if any(word.partition("=")[0] in OWN for word in words):
-            return None
+    if words[0] in commands:
+        return _straight_install(words, executable) if words[0] == "install" else None
+    if not any(word.partition("=")[0] in OWN for word in words):
         sys.stdout.flush()
         sys.stderr.flush()
         os.execv(executable, [executable, "-m", "pip", *words])  # noqa: S606  (no shell is wanted)
-    if words[0] != "install" or _are_settings_telling(os.environ, os.path.dirname(os.path.dirname(executable))):
+    return None
+
+
+def _straight_install(words: Sequence[str], executable: str) -> int | None:
+    asked = read_plainly(words[1:])
+    if asked is None or not asked.names:
         return None
-    asked, managed = names_in(words[1:]), builtin_names()
-    if not asked or not managed.isdisjoint(asked):
+    managed = names_of_catalogs(asked.catalogs)
+    if managed is None:
+        return None
+    expected = not managed.isdisjoint(asked.names)
+    settings = list(_settings_here(os.environ, os.path.dirname(os.path.dirname(executable))))
+    if are_telling(settings) or (asked.own and not expected):
+        return None
+    if expected and not (asked.harmless and are_harmless(settings) and asked.names.isdisjoint(TORCH_FAMILY)):
         return None
     from pipfallback.commands.watched import install_watched  # start-up: not for what only becomes pip
 
-    return install_watched(words, executable, managed)
+    return install_watched(words, asked.words, executable, managed, expected=expected)
 
 
 def _is_plain_here(environ: Mapping[str, str]) -> bool:
-    """Whether nothing but the words decides: no own variable, no other catalog, nothing to put back, paths as on Linux."""
+    """Whether nothing but the words decides: no own variable, nothing to put back, paths as on Linux."""
     if sys.platform != "linux" or "ANDROID_DATA" in environ or any(name.startswith("PIPFALLBACK_") for name in environ):
         return False
-    home = environ.get("HOME", "")
-    if not home.startswith("/"):
-        return False
-    catalogs = (os.path.join(user_folder(environ, "XDG_CONFIG_HOME", ".config"), FILE_NAME), FILE_NAME)
-    return not any(map(os.path.exists, catalogs)) and not any(map(_has_entries, transaction_folders(environ)))
+    return environ.get("HOME", "").startswith("/") and not any(map(_has_entries, transaction_folders(environ)))
 
 
 def _has_entries(folder: str) -> bool:
@@ -84,86 +77,53 @@ def _has_entries(folder: str) -> bool:
         return False
 
 
-def _are_settings_telling(environ: Mapping[str, str], prefix: str) -> bool:
-    """Whether a setting of pip's may name packages, or make something else of an install."""
-    settings = [(name[4:], value) for name, value in environ.items() if name.startswith("PIP_")]
+def names_of_catalogs(files: Sequence[str]) -> frozenset[str] | None:
+    """The packages that the catalogs in force name (catalog_files.layers); None where that is not plain."""
+    names = builtin_names()
+    here = (os.path.join(user_folder(os.environ, "XDG_CONFIG_HOME", ".config"), FILE_NAME), FILE_NAME)
+    for path in (*filter(os.path.exists, here), *files):
+        if os.path.realpath(path) == os.path.realpath(builtin_path()):
+            continue
+        found = plain_names(path)
+        if found is None:
+            return None
+        names |= found
+    return names
+
+
+def _settings_here(environ: Mapping[str, str], prefix: str) -> Iterator[tuple[str, str]]:
+    """(option without dashes, value) of pip's settings, of its environment variables and of its files."""
+    for name, value in environ.items():
+        if name.startswith("PIP_"):
+            yield _option(name[4:]), value
     for path in config_files(environ, prefix=prefix):
-        settings += _settings(_lines(path))
-    for key, value in settings:
-        option = key.strip().lower().replace("_", "-").lstrip("-")
-        if option == "constraint" and value.split() and all(map(_is_plain_constraints, value.split())):
+        for key, value in _settings(lines_of(path)):
+            yield _option(key), value
+
+
+def _option(key: str) -> str:
+    return key.strip().lower().replace("_", "-").lstrip("-")
+
+
+def _settings(lines: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """(key, value) of each line of a pip.conf that could be a setting; no value where it goes on in the next line."""
+    for place, line in enumerate(lines):
+        if not line.strip() or line.lstrip().startswith(("[", "#", ";")):
+            continue
+        key, _, value = line.replace(":", "=", 1).partition("=")
+        yield key, "" if place + 1 < len(lines) and lines[place + 1][:1] in {" ", "\t"} else value
+
+
+def are_telling(settings: Sequence[tuple[str, str]]) -> bool:
+    """Whether a setting of pip's may name packages, or make something else of an install."""
+    for option, value in settings:
+        if option == "constraint" and value.split() and all(map(is_plain_constraints, value.split())):
             continue
         if option.startswith(_SETTINGS):
             return True
     return False
 
 
-def _settings(lines: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """(key, value) of each line of a pip.conf that could be a setting; no value where it goes on in the next line."""
-    for place, line in enumerate(lines):
-        key, _, value = line.replace(":", "=", 1).partition("=")
-        yield key, "" if place + 1 < len(lines) and lines[place + 1][:1] in {" ", "\t"} else value
-
-
-def _is_plain_constraints(path: str) -> bool:
-    """Whether a file of constraints asks for nothing itself (with a ``-r``) and includes no other."""
-    lines = _lines(path)
-    return bool(lines) and not any(line.lstrip().startswith("-") for line in lines)
-
-
-def _lines(path: str) -> list[str]:
-    if not os.path.exists(path):
-        return []
-    try:
-        with open(path, encoding="utf-8") as file:
-            return file.readlines()
-    except (OSError, ValueError):
-        return []  # pip itself complains of it
-
-
-def names_in(words: Sequence[str]) -> frozenset[str] | None:
-    """The packages that the words of an install ask for (PEP 503); None where that is not plain."""
-    names = set()
-    rest = iter(words)
-    for word in rest:
-        if (word.startswith("--") and word != "--") or word in _VALUES:
-            if not _is_plain_option(word, rest):
-                return None
-        elif word.startswith("-"):
-            if word == "-" or not _FLAGS.issuperset(word[1:]):
-                return None
-        elif (name := _name_in(word)) is not None:
-            names.add(name)
-        else:
-            return None
-    return frozenset(names)
-
-
-def _is_plain_option(word: str, rest: Iterator[str]) -> bool:
-    """Whether an option asks for nothing; its value is taken from the rest."""
-    option, equals, value = word.partition("=")
-    if option in _TELLING or option in OWN:
-        return False
-    if option in pip_options.TAKES_VALUE and not equals:
-        value = next(rest, "")
-    if option in {"-c", "--constraint"}:
-        return _is_plain_constraints(value)
-    return option in pip_options.TAKES_VALUE or option in pip_options.FLAGS
-
-
-def _name_in(word: str) -> str | None:
-    """The name in one requirement: a bare name with extras and specifiers, or the path of a wheel."""
-    if word.endswith(".whl") and _NAME.union("/+!").issuperset(word):
-        name, dash, _ = word.rpartition("/")[2].partition("-")
-        return normalized(name) if dash and name else None
-    name = word
-    for mark in " ,<=>!~*+[]":
-        name = name.partition(mark)[0]
-    if not name or not _NAME.issuperset(name) or not _REST.issuperset(word) or name.lower().endswith(_ARCHIVES):
-        return None
-    return None if name.startswith(".") else normalized(name)
-
-
-def normalized(name: str) -> str:
-    """PEP 503, without the regular expression that it is written as: that alone is 7 ms of start-up."""
-    return "-".join(filter(None, name.lower().replace("_", "-").replace(".", "-").split("-")))
+def are_harmless(settings: Sequence[tuple[str, str]]) -> bool:
+    """Whether none of pip's settings changes where an install goes, or for which machine."""
+    return all(option in HARMLESS for option, _ in settings)
