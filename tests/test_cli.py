@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import pty
@@ -19,6 +20,7 @@ import pytest
 from lib.program import Completed, run, run_pipfallback
 from lib.torch import make_torch
 from lib.venvs import make_venv, site_packages
+from pipfallback import cli, pip_options
 
 MACHINE = (
     *("--torch", "2.7.1+cu126", "--cuda", "12.6", "--cxx11-abi", "true", "--python-version", "3.11"),
@@ -178,7 +180,7 @@ def test_a_package_that_no_catalog_knows_is_told() -> None:
     assert "error: requests: no fallbacks.toml in force knows this package; pip alone decides" in done.stderr
     as_json = run_pipfallback(["plan", "--json", *MACHINE, "requests"])
     assert as_json.code == 1
-    assert document(as_json)["error"]["reference"] == "no-build-fits"
+    assert document(as_json)["error"]["reference"] == "unknown-package"
 
 
 @pytest.mark.parametrize("text", ["flash-attn==", "", "./nofile.whl"])
@@ -471,3 +473,25 @@ def test_explain_says_that_a_file_cannot_be_read(content: bytes | None, tmp_path
     done = run_pipfallback(["explain", "--json", wheel])
     assert done.code == 1
     assert "error" in document(done)["decisions"][0]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["pln", "x"], "error: unknown command pln\n\nhint: did you mean plan?"),
+        (["dockerfil", "x"], "hint: did you mean dockerfile?"),
+        (["isntall", "x"], 'maybe you meant "install"'),
+        (["plan", "flash-atn"], "hint: did you mean flash-attn?"),
+        (["verify", "nosuch"], "hint: pipfallback install nosuch"),
+    ],
+)
+def test_a_typing_mistake_is_told_with_what_was_meant(words: list[str], said: str, environ: dict[str, str]) -> None:
+    done = run_pipfallback(words, env=environ)
+    assert done.code in {1, 2}
+    assert said in done.stdout + done.stderr
+
+
+def test_pips_commands_are_those_that_pip_has() -> None:
+    commands_dict = importlib.import_module("pip._internal.commands").commands_dict
+    assert set(commands_dict) <= pip_options.COMMANDS
+    assert not (cli.COMMANDS.keys() - {"install", "download", "wheel", "lock", "completion"}) & pip_options.COMMANDS

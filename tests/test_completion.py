@@ -133,7 +133,7 @@ def test_dashes_ask_for_pips_own_completion(tmp_path: Path) -> None:
 def test_another_shell_is_an_error(words: list[str]) -> None:
     done = run_pipfallback(["completion", *words])
     assert (done.code, done.stdout) == (2, "")
-    assert "error: completion is for one of bash, zsh, fish, not" in done.stderr
+    assert "error: completion is for one shell, bash or zsh or fish" in done.stderr
 
 
 @pytest.mark.parametrize("shell", SHELLS)

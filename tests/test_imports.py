@@ -90,7 +90,7 @@ IMPURE = {"httpx", "io", "os", "shutil", "socket", "subprocess", "tempfile", "ur
 
 # Imported where they are used, to keep start-up fast; by the command line also what one of its commands needs.
 LAZY = {"elftools", "httpx", "rich", "truststore", "pipfallback.net.transport", "pipfallback.toml_document"}
-LAZY_AT_START = LAZY | {"importlib.import_module", "pipfallback", "platformdirs"}
+LAZY_AT_START = LAZY | {"difflib", "importlib.import_module", "pipfallback", "platformdirs"}
 PRINTING = {"cli", "terminal"}
 START = {
     "__init__",

@@ -19,16 +19,16 @@ from pipfallback.planned import foresee
 from pipfallback.requests import read_request
 from pipfallback.target import find_target
 
-# The options that describe another machine (DESIGN 7), with what they take.
+# The options that describe another machine (DESIGN 7): what stands for the value, and what it is.
 DESCRIBING = {
-    "torch": "2.7.1",
-    "cuda": "12.6",
-    "cxx11-abi": "true|false",
-    "python-version": "3.10",
-    "platform": "linux_x86_64",
-    "glibc": "2.35",
-    "driver-cuda": "12.8",
-    "gpu": "8.9[,9.0]",
+    "torch": ("VERSION", "the torch there: 2.7.1, 2.7.1+cu126, none"),
+    "cuda": ("VERSION", "the CUDA that torch is built for: 12.6, none"),
+    "cxx11-abi": ("true|false", "whether torch has the new C++ ABI"),
+    "python-version": ("VERSION", "its Python: 3.10"),
+    "platform": ("TAG", "as wheels name it: linux_x86_64, linux_aarch64, win_amd64"),
+    "glibc": ("VERSION", "its C library: 2.35"),
+    "driver-cuda": ("VERSION", "the newest CUDA that its driver supports: 12.8"),
+    "gpu": ("CC[,CC]", "its GPUs, as compute capabilities: 8.9,9.0"),
 }
 # With one of these the torch of this machine is not asked about.
 _OTHER_TORCH = frozenset({"torch", "cuda", "cxx11-abi", "python-version", "platform", "glibc"})
@@ -232,17 +232,26 @@ def _parser(command: str) -> argparse.ArgumentParser:
 
 def _add_choice(parser: argparse.ArgumentParser, command: str) -> None:
     """What ``plan``, ``explain`` and ``env`` take besides: how to choose, and for which machine."""
-    parser.add_argument("--all", action="store_true", help="list every build")
-    parser.add_argument("--trust-level", metavar="LEVEL", help="official, vendor (default) or community")
-    parser.add_argument("--same-version", action="store_true", help="no other version than the one named")
-    parser.add_argument("--pre", action="store_true", help="take pre-releases like releases")
-    parser.add_argument("--no-peek", action="store_true", help="do not read parts of remote wheels")
+
+    def of(*commands: str, text: str) -> str:
+        """The help of an option; where it decides nothing it is taken, so that one line of options serves all, and not shown."""
+        return text if command in commands else argparse.SUPPRESS
+
+    choosing = of("plan", "explain", text="official, vendor (default) or community")
+    parser.add_argument("--all", action="store_true", help=of("plan", text="list every build"))
+    parser.add_argument("--trust-level", metavar="LEVEL", help=choosing)
+    parser.add_argument(
+        "--same-version", action="store_true", help=of("plan", text="no other version than the one named")
+    )
+    parser.add_argument("--pre", action="store_true", help=of("plan", text="take pre-releases like releases"))
+    parser.add_argument(
+        "--no-peek", action="store_true", help=of("plan", "explain", text="do not read parts of remote wheels")
+    )
     about = parser.add_argument_group("another machine")
     about.add_argument(
         "--environment", metavar="FILE", help="as `pipfallback env --json` prints it; fields may be left out"
     )
-    for name, example in DESCRIBING.items():
-        about.add_argument(f"--{name}", metavar=example)
+    add_describing(about)
     if command == "plan":
         where = parser.add_argument_group("where pip looks for the other requirements, which may bring torch")
         for spellings, value in _PIPS.items():
@@ -250,6 +259,12 @@ def _add_choice(parser: argparse.ArgumentParser, command: str) -> None:
                 where.add_argument(*spellings, action="store_true")
             else:
                 where.add_argument(*spellings, action="append", metavar=value)
+
+
+def add_describing(group: argparse._ArgumentGroup) -> None:
+    """The options that describe another machine."""
+    for name, (value, text) in DESCRIBING.items():
+        group.add_argument(f"--{name}", metavar=value, help=text)
 
 
 def _json_file(name: str) -> Any:

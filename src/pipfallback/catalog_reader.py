@@ -42,7 +42,7 @@ def read_file(layer: Layer) -> ReadFile:
     try:
         content = layer.path.read_bytes()
     except OSError as error:
-        raise CatalogError(f"cannot read {layer.path}: {error.strerror or error}") from error
+        raise CatalogError(f"cannot read {layer.path}: {error.strerror or error}") from None
     document = Document(str(layer.path), content)
     return ReadFile(layer=layer, document=document, packages=read_packages(document))
 

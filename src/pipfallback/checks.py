@@ -42,16 +42,16 @@ def check(
     for name in dict.fromkeys(wanted):
         there = installed.get(name)
         if there is None:
-            yield Check(name=name, version=None, verdict=_MISSING)
+            yield Check(name=name, version=None, verdict=_missing(name))
             continue
         with view.doing(f"importing {name}"):
             verdict = verify(installation.executable, _trial(there, catalog, environment, timeout))
         yield Check(name=name, version=there.version, verdict=verdict)
 
 
-_MISSING = Verdict(
-    status="broken", cause="not-installed", message="it is not installed", hint="pipfallback install brings it"
-)
+def _missing(name: str) -> Verdict:
+    hint = f"pipfallback install {name}"
+    return Verdict(status="broken", cause="not-installed", message="it is not installed", hint=hint)
 
 
 def _trial(there: Installed, catalog: Catalog, environment: Environment, timeout: float) -> Trial:

@@ -81,6 +81,12 @@ class NothingFitsError(PipfallbackError):
     reference = "no-build-fits"
 
 
+class UnknownPackageError(PipfallbackError):
+    """No fallbacks.toml in force knows the package: nothing but pip can have it."""
+
+    reference = "unknown-package"
+
+
 class NothingWorksError(PipfallbackError):
     """Builds were tried and none works; ``details`` lists the attempts."""
 

@@ -98,8 +98,11 @@ _SECTIONS = (
                 text="how many builds to try before giving up (default: 5)",
             ),
             Option(name="--allow-build", text="let pip build a package of the catalog from its sources"),
-            Option(name="--no-fallback", text="try no other build; install still checks that it imports"),
-            Option(name="--fail-on-fallback", text="fail where the command itself would not have worked"),
+            Option(name="--no-fallback", text="take no other build (an install is checked all the same)"),
+            Option(
+                name="--fail-on-fallback",
+                text="exit with an error where another build than pip's own choice was needed",
+            ),
             Option(name="--no-peek", text="do not read parts of remote wheels before one is chosen"),
         ),
     ),

@@ -7,6 +7,12 @@ Read from the option parsers of pip 20.3.4, 21.3.1, 22.3.1, 23.2.1, 24.0, 24.3.1
 
 from __future__ import annotations
 
+# Of all ten pips (``pip._internal.commands.commands_dict``).
+COMMANDS = frozenset({
+    "cache", "check", "completion", "config", "debug", "download", "freeze", "hash", "help", "index", "inspect",
+    "install", "list", "lock", "search", "show", "uninstall", "wheel",
+})  # fmt: skip
+
 GENERAL_VALUE = frozenset({
     "--cache-dir", "--cert", "--client-cert", "--default-timeout", "--exists-action", "--keyring-provider",
     "--local-log", "--log", "--log-file", "--proxy", "--python", "--resume-retries", "--retries", "--timeout",

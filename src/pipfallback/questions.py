@@ -129,7 +129,7 @@ def explain(
     try:
         build = read_build(argument)
     except UnreadableFilenameError as error:
-        return Explanation(argument=argument, error=str(error))
+        return Explanation(argument=argument, error=str(error).removeprefix(f"{argument!r} is "))
     package = catalog.packages.get(build.name)
     candidate = _listed(argument, package, ask and replace(ask, environment=environment)) or Candidate(
         build=build, location=argument
@@ -156,7 +156,11 @@ def _looked_into(
     try:
         if "://" not in location and not Path(location).exists():
             only_a_name = Path(location).name == location
-            return plain if only_a_name else Explanation(argument=plain.argument, error="there is no such file")
+            return (
+                plain
+                if only_a_name
+                else Explanation(argument=plain.argument, error="there is no such file; the name alone can be judged")
+            )
         if "://" not in location or location.startswith("file:"):
             path = local_path(location) or Path(location)
             known: Metadata | None = read_metadata(path)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import difflib
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pipfallback.builds import Build
 from pipfallback.checks import Check
 from pipfallback.compatibility import Decision, Policy
 from pipfallback.environment import Environment
-from pipfallback.errors import NothingFitsError, NothingWorksError, PipfallbackError
+from pipfallback.errors import NothingFitsError, NothingWorksError, PipfallbackError, UnknownPackageError
 from pipfallback.inspection.description import to_json
 from pipfallback.nearest import what_would_change
 from pipfallback.outcome import Attempt, InstalledNow, Outcome, RequestOutcome
@@ -173,13 +174,14 @@ def _nothing_works(name: str, request: RequestOutcome, changes: Sequence[str]) -
     )
 
 
-def no_plan(plan: Plan, environment: Environment) -> PipfallbackError:
-    """Why ``plan`` has nothing to try for a request."""
+def no_plan(plan: Plan, environment: Environment, known: Collection[str] = ()) -> PipfallbackError:
+    """Why ``plan`` has nothing to try for a request. ``known``: the packages that the catalog knows."""
     name = plan.request.name or shown(plan.request.text)
     if not plan.managed and not plan.decisions:
-        return NothingFitsError(
+        near = [f"did you mean {each}?" for each in difflib.get_close_matches(name, known, n=1, cutoff=0.8)]
+        return UnknownPackageError(
             f"{name}: no fallbacks.toml in force knows this package; pip alone decides",
-            hints=("an entry in a fallbacks.toml makes its other builds known (docs/fallbacks-toml.md)",),
+            hints=(*near, "an entry in a fallbacks.toml makes its other builds known (docs/fallbacks-toml.md)"),
         )
     return nothing_fits(name, plan.decisions, environment, plan.policy, notes=plan.unheard)
 

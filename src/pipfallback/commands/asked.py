@@ -70,14 +70,14 @@ def _plan(question: Question) -> int:
     # Where nothing fits, the error below tells all that a short table would.
     listed = [each for each in plans if each.decisions and (each not in empty or question.everything)]
     if question.json and empty and not document["decisions"]:
-        raise report.no_plan(empty[0], environment)
+        raise report.no_plan(empty[0], environment, catalog.packages)
     show(
         question.json,
         document,
         lambda tables: [tables.plan_table(each, environment, everything=question.everything) for each in listed],
     )
     for each in empty if not question.json else ():
-        show_error(report.no_plan(each, environment), as_json=False)
+        show_error(report.no_plan(each, environment, catalog.packages), as_json=False)
     return EXIT_FAILED if empty else 0
 
 

@@ -15,7 +15,7 @@ from rich.console import Group
 
 from pipfallback import asking
 from pipfallback.arguments import CommandLine, parse
-from pipfallback.asking import DESCRIBING, Parser, Question
+from pipfallback.asking import DESCRIBING, Parser, Question, add_describing
 from pipfallback.catalog import Catalog, Package
 from pipfallback.catalog_files import FILE_NAME, Layer, layers
 from pipfallback.catalog_reader import merge, mistaken, read_file
@@ -276,8 +276,7 @@ def _add_questions(parser: argparse.ArgumentParser, action: str) -> None:
     about.add_argument(
         "--environment", metavar="FILE", help="as `pipfallback env --json` prints it; fields may be left out"
     )
-    for name, example in DESCRIBING.items():
-        about.add_argument(f"--{name}", metavar=example)
+    add_describing(about)
 
 
 _ACTIONS: Mapping[str, Callable[[argparse.Namespace], int]] = {

@@ -16,14 +16,15 @@ from pipfallback.terminal import say
 HELP = """\
 Usage: pipfallback completion bash|zsh|fish
 
-Print the script with which a shell completes pipfallback's commands, its options and pip's, files, and the names of the
-packages that the catalog knows:
+Print the script with which a shell completes pipfallback's commands, its
+options and pip's, files, and the names of the packages that the catalog knows:
 
-  bash    eval "$(pipfallback completion bash)"         in ~/.bashrc
-  zsh     source <(pipfallback completion zsh)          in ~/.zshrc
-  fish    pipfallback completion fish | source          in ~/.config/fish/config.fish
+  bash    eval "$(pipfallback completion bash)"      in ~/.bashrc
+  zsh     source <(pipfallback completion zsh)       in ~/.zshrc
+  fish    pipfallback completion fish | source       in ~/.config/fish/config.fish
 
-With dashes (--bash, --zsh, --fish, --powershell) it is pip's own command, which completes pip:
+With dashes (--bash, --zsh, --fish, --powershell) it is pip's own command, which
+completes pip:
 """
 
 
@@ -40,8 +41,9 @@ def run(words: Sequence[str]) -> int:
         become_pip(command, target_of(command))
     if len(arguments) != 1 or arguments[0] not in SHELLS:
         raise UsageError(
-            f"completion is for one of {', '.join(SHELLS)}, not {' '.join(arguments) or 'none'}",
-            hints=("pipfallback completion --help",),
+            f"completion is for one shell, {' or '.join(SHELLS)}"
+            + (f"; not {' '.join(arguments)}" if arguments else ""),
+            hints=("pipfallback completion bash",),
         )
     say(SCRIPTS[arguments[0]].strip())
     return 0

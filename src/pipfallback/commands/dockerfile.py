@@ -14,7 +14,7 @@ from rich.console import Group
 from rich.text import Text
 
 from pipfallback.arguments import CommandLine, parse
-from pipfallback.asking import DESCRIBING, Parser
+from pipfallback.asking import DESCRIBING, Parser, add_describing
 from pipfallback.commands.starting import load_catalog, online
 from pipfallback.dockerfile import rewriting, shown
 from pipfallback.dockerfile.findings import Findings, Judge, edits_of, find
@@ -149,6 +149,5 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--fallbacks", metavar="FILE", action="append", default=[], help="another fallbacks.toml")
     parser.add_argument("--trust-level", metavar="LEVEL", help="official, vendor (default) or community")
     about = parser.add_argument_group("what the file does not tell; it comes before what the file tells")
-    for name, example in DESCRIBING.items():
-        about.add_argument(f"--{name}", metavar=example)
+    add_describing(about)
     return parser

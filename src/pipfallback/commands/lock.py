@@ -9,6 +9,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from packaging.version import Version
+
 from pipfallback import asking
 from pipfallback.asking import Asked, Question
 from pipfallback.catalog import Catalog
@@ -17,7 +19,7 @@ from pipfallback.errors import UsageError
 from pipfallback.locking import story, words
 from pipfallback.locking.document import Locked, can_be_told_apart, name_for, not_for_pip, pylock_of, text_of
 from pipfallback.locking.words import STDOUT, Wanted
-from pipfallback.pip import Pip
+from pipfallback.pip import Pip, own_pip_version
 from pipfallback.report import in_words
 from pipfallback.target import find_target
 from pipfallback.terminal import say, teller, view
@@ -25,28 +27,39 @@ from pipfallback.terminal import say, teller, view
 HELP = """\
 Usage: pipfallback lock [options] REQUIREMENT... | -r FILE
 
-Write what an install would add or replace to a lock file (PEP 751), with the build that was chosen of each package
-that the catalog knows. `pip install -r pylock.toml` and `uv pip install -r pylock.toml` install it without pipfallback.
+Write what an install would add or replace to a lock file (PEP 751), with the
+build that was chosen of each package that the catalog knows. `pip install -r
+pylock.toml` and `uv pip install -r pylock.toml` install it without pipfallback.
 
-  -o, --output FILE     pylock.toml (the default) or pylock.NAME.toml; - for standard output
-  --all                 also what the environment has already
-  --environment FILE    for the machine that FILE describes (`pipfallback env --json` writes one); may be repeated: one
-                        file where markers tell the machines apart, else one named pylock.FILE.toml for each
-  --torch 2.7.1  --cuda 12.6  --cxx11-abi true|false  --python-version 3.10  --platform linux_x86_64  --glibc 2.35
-  --driver-cuda 12.8  --gpu 8.9[,9.0]
-                        for a machine that differs in this
-  --python PATH  --fallbacks FILE  --trust-level official|vendor|community  --same-version  --max-attempts N
-  --no-peek             as in `pipfallback install`
+  -o, --output FILE        pylock.toml (the default) or pylock.NAME.toml;
+                           - for standard output
+  --all                    also what the environment has already
+  --environment FILE       for the machine that FILE describes (`pipfallback env
+                           --json` writes one); may be repeated: one file where
+                           markers tell the machines apart, else one named
+                           pylock.FILE.toml for each
 
-and every option of pip's own lock:
+For a machine that differs in this:
+  --torch VERSION, --cuda VERSION, --cxx11-abi true|false, --glibc VERSION,
+  --python-version VERSION, --platform TAG, --driver-cuda VERSION, --gpu CC[,CC]
+
+As in `pipfallback install`:
+  --python PATH, --fallbacks FILE, --trust-level LEVEL, --same-version,
+  --max-attempts N, --no-peek
 """
+_WITH_PIPS = "and every option of pip's own lock:\n"
+_LIKE_INSTALL = "and pip's options for indexes, constraints and requirement files (pip install --help)."
+_FIRST_WITH_LOCK = Version("25.1")  # pip's changelog
 
 
 def run(given: Sequence[str]) -> int:
     """Write the lock; the exit code."""
     wanted = words.read(given, os.environ)
     if wanted.command.has("--help"):
-        say(HELP)
+        if Version(own_pip_version()) < _FIRST_WITH_LOCK:
+            say(f"{HELP}\n{_LIKE_INSTALL}")
+            return 0
+        say(f"{HELP}\n{_WITH_PIPS}")
         Pip(executable=sys.executable).become(["lock", "--help"])
     finish_interrupted_runs()
     catalog = load_catalog(wanted.command.own.fallbacks)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NoReturn
 
-from pipfallback import manual
+from pipfallback import manual, pip_options
 from pipfallback.arguments import CommandLine
 from pipfallback.asks import Asks
 from pipfallback.commands.choosing import installer_without_probe
@@ -15,6 +15,7 @@ from pipfallback.commands.starting import (
     read_words,
     target_of,
 )
+from pipfallback.errors import UsageError
 from pipfallback.target import Target
 from pipfallback.terminal import say
 
@@ -22,7 +23,18 @@ from pipfallback.terminal import say
 def run(words: Sequence[str]) -> NoReturn:
     """Turn into pip for the target, with the words that are pip's."""
     command = read_words(words)
+    _check_spelling(command.command or "")
     become_pip(command, target_of(command))
+
+
+def _check_spelling(name: str) -> None:
+    """Raise UsageError for what is nearly a command of ours: pip would only say that it does not know it."""
+    if name in pip_options.COMMANDS:
+        return
+    from difflib import get_close_matches  # start-up: only for a word that pip may not know
+
+    for near in get_close_matches(name, manual.OWN_COMMANDS.keys() - pip_options.COMMANDS, n=1, cutoff=0.7):
+        raise UsageError(f"unknown command {name}", hints=(f"did you mean {near}?", "pipfallback --help"))
 
 
 def become_pip(command: CommandLine, target: Target) -> NoReturn:

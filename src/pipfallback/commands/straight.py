@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 
+from pipfallback import pip_options
 from pipfallback.active import active_python, seems_to_have_pip
 from pipfallback.builtin_names import FILE_NAME, builtin_names, builtin_path, plain_names
 from pipfallback.commands.plain_words import HARMLESS, OWN, is_plain_constraints, lines_of, read_plainly
@@ -38,7 +39,7 @@ def straight(words: Sequence[str], commands: Container[str]) -> int | None:
         return None
     if words[0] in commands:
         return _straight_install(words, executable) if words[0] == "install" else None
-    if not any(word.partition("=")[0] in OWN for word in words):
+    if words[0] in pip_options.COMMANDS and not any(word.partition("=")[0] in OWN for word in words):
         sys.stdout.flush()
         sys.stderr.flush()
         os.execv(executable, [executable, "-m", "pip", *words])  # noqa: S606  (no shell is wanted)
