@@ -12,7 +12,7 @@ from pipfallback.builds import Candidate
 from pipfallback.compatibility import Policy, judge_all
 from pipfallback.environment import Environment
 from pipfallback.ranking import COSTS, Wish, key, rank, version_place
-from test_compatibility import candidates, environments
+from test_compatibility import HERE, candidate, candidates, environments
 
 POLICY = Policy(needs=("torch",))
 VERSIONS = [
@@ -103,3 +103,14 @@ def test_consent_is_the_cheapest_change_and_another_machine_the_dearest() -> Non
     by_cost = sorted(COSTS, key=lambda rule: COSTS[rule])
     assert by_cost[0] == "trust"
     assert set(by_cost[-2:]) == {"platform-tag", "gpu-arch"}
+
+
+def test_of_the_refused_those_for_a_nearer_torch_come_first_whatever_their_version() -> None:
+    labels = [("2.8.3", "2.0"), ("2.8.1", "2.6"), ("2.8.2", "2.6"), ("2.8.3", "2.10"), ("2.8.0", "2.4")]
+    many = [
+        candidate(f"flash_attn-{version}+cu12torch{torch}-cp311-cp311-linux_x86_64.whl") for version, torch in labels
+    ]
+    ranked = rank(judge_all(many, HERE, POLICY), Wish())
+    assert not any(decision.accepted for decision in ranked)
+    order = [(str(each.candidate.build.version.public), each.candidate.build.torch) for each in ranked]
+    assert order == [("2.8.2", "2.6"), ("2.8.1", "2.6"), ("2.8.3", "2.10"), ("2.8.0", "2.4"), ("2.8.3", "2.0")]

@@ -8,6 +8,7 @@ from pipfallback.releases import (
     driver_cuda,
     driver_floor,
     is_published,
+    minimum_beside,
     numbers,
     official_cxx11_abi,
     pypi_cuda,
@@ -210,10 +211,28 @@ def test_which_versions_are_those_of_torchs_own_wheels(version: str, cuda: str |
         ("torchcodec", "0.0.3", "2.4"),
         ("torchcodec", "0.5", "2.7"),
         ("torchcodec", "0.10.0+cu128", "2.10"),
+        ("torchcodec", "0.11.1", "2.11"),
         ("torchcodec", "0.12", None),
+        ("fbgemm-gpu", "1.4.0+cu128", "2.9"),
+        ("fbgemm-gpu", "0.8.0", "2.4"),
+        ("fbgemm-gpu", "9.0", None),
         ("torchcodec", "1.0", None),
         ("xformers", "0.0.30", None),
     ],
 )
-def test_which_torch_torchvision_and_torchaudio_go_with(name: str, version: str, torch: str | None) -> None:
+def test_which_torch_a_release_goes_with(name: str, version: str, torch: str | None) -> None:
     assert series_beside(name, Version(version)) == torch
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "torch"),
+    [
+        ("torchcodec", "0.11.9", None),
+        ("torchcodec", "0.12", "2.11"),
+        ("torchcodec", "0.17.0", "2.11"),
+        ("torchcodec", "1.0", None),
+        ("torchvision", "0.27", None),
+    ],
+)
+def test_which_torch_a_release_needs_at_least(name: str, version: str, torch: str | None) -> None:
+    assert minimum_beside(name, Version(version)) == torch

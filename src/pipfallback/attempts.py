@@ -166,6 +166,8 @@ def try_candidate(
         place.transaction.undo(point)
         attempt = replace(
             attempt_of(candidate, failed.stage, started, str(failed)),
+            cause=failed.cause,
+            hint=failed.hint,
             unreachable=failed.fetch is not None and failed.fetch.cause in {"unreachable", "timeout"},
         )
         return Tried(attempt=attempt, fetch=failed.fetch, pip=failed.pip, about=failed.about)
@@ -335,5 +337,6 @@ def _verify(package: Package, installed: Installed, wanted: bool, timeout: float
         return None
     verdict = place.verify(package, installed.version, timeout=timeout)
     if not verdict.acceptable:
-        raise AttemptFailed("verify", verdict.message or "it does not import")
+        error = verdict.message or "it does not import"
+        raise AttemptFailed("verify", error, cause=verdict.cause, hint=verdict.hint)
     return verdict

@@ -16,7 +16,7 @@ from packaging.tags import Tag
 from pipfallback.builds import Build, Candidate, draft_of
 from pipfallback.environment import Environment
 from pipfallback.file_facts import Findings
-from pipfallback.releases import series_beside
+from pipfallback.releases import minimum_beside, series_beside
 from pipfallback.rules import cuda, gpu, request, tags, torch
 from pipfallback.rules.file import judge_file, with_facts
 from pipfallback.rules.values import Finding, Mismatch, Policy, Rule, Setting
@@ -194,7 +194,7 @@ def _facts(build: Build) -> tuple[object, ...]:
         build.torch,
         build.torch_rule,
         build.vague_torch,
-        series_beside(build.name, build.version),
+        series_beside(build.name, build.version) or minimum_beside(build.name, build.version),
         build.cuda,
         build.rocm,
         build.cpu,

@@ -18,7 +18,7 @@ from pipfallback.pip import PipRun
 
 
 class AttemptFailed(Exception):  # noqa: N818  (it is no error: it ends one attempt)
-    """One stage did not succeed. ``fetch`` and ``pip`` hold what failed there."""
+    """One stage did not succeed. ``fetch`` and ``pip`` hold what failed there, ``cause`` and ``hint`` what an import showed."""
 
     def __init__(
         self,
@@ -28,8 +28,12 @@ class AttemptFailed(Exception):  # noqa: N818  (it is no error: it ends one atte
         fetch: FetchFailure | None = None,
         pip: PipRun | None = None,
         about: frozenset[str] = frozenset(),
+        cause: str | None = None,
+        hint: str | None = None,
     ) -> None:
         super().__init__(error)
+        self.cause = cause
+        self.hint = hint
         self.stage: Stage = stage
         self.fetch = fetch
         self.pip = pip

@@ -13,6 +13,9 @@ from typing import TypeAlias
 
 from pipfallback.mangled import cxx11_abi, is_pythons, is_torchs, readable, uses_torch
 
+# The cause (below) where another package is not there, which the one that was imported needs.
+MISSING_DEPENDENCY = "missing-dependency"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis:

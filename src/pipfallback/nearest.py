@@ -30,7 +30,7 @@ from pipfallback.releases import (
 )
 from pipfallback.rules.gpu import runs_on
 from pipfallback.rules.tags import is_for_machine
-from pipfallback.rules.torch import torch_of
+from pipfallback.rules.torch import rule_of, torch_of
 from pipfallback.rules.values import Policy
 from pipfallback.tags import tags_for
 
@@ -241,7 +241,7 @@ def _series_for(build: Build, here: Torch | None) -> list[str]:
     stated = torch_of(build)
     asked = stated and series_of(stated)
     own = here and series_of(here.version)
-    if build.torch_rule == "minimum" and asked:
+    if rule_of(build) == "minimum" and asked:
         newer = [series for series in torch_series() if numbers(series) >= numbers(asked)]
         return [own, *newer] if own in newer else newer or [asked]
     if asked or own:

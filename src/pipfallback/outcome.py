@@ -22,7 +22,7 @@ class Attempt:
     """One candidate, or a build from source, installed and verified, or undone. ``stage`` is the last that it reached.
 
     ``location``: its URL, or a requirement; ``filename``: as it is shown. ``unreachable``: its server did not answer, as
-    far as the download can tell.
+    far as the download can tell. ``cause`` and ``hint``: what its import showed (``import_failures.Diagnosis``).
     """
 
     location: str
@@ -33,6 +33,8 @@ class Attempt:
     error: str | None = None
     seconds: float = 0.0
     unreachable: bool = False
+    cause: str | None = None
+    hint: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +62,8 @@ class Primary:
 class RequestOutcome:
     """One managed request: what became of it, and everything that was considered and tried.
 
-    ``notes``: why something of its sources was not among the builds.
+    ``needless``: the URLs of builds that fit and would have failed as others did; ``notes``: why something of its sources
+    was not among the builds.
     """
 
     request: str
@@ -69,6 +72,7 @@ class RequestOutcome:
     installed: InstalledNow | None = None
     decisions: tuple[Decision, ...] = ()
     attempts: tuple[Attempt, ...] = ()
+    needless: frozenset[str] = frozenset()
     notes: tuple[Note, ...] = ()
 
 

@@ -17,6 +17,7 @@ T = TypeVar("T")
 _GRADES = {"fits": 0, "plausible": 1, None: 2}
 _RELEASE_LENGTH = 8  # numbers of a release that are compared; the longest of real wheels has 5
 _NO_BUILD_NUMBER = (1,)
+ANOTHER_SERIES = 3  # of Nearness.torch; of what fits, all other series are alike
 _PHASES = {"a": 1, "b": 2, "rc": 3}
 
 # What it would take for a refused build to fit, cheapest first: consent, another version, another torch, another
@@ -88,11 +89,12 @@ def _key(decision: Decision, broken: object, version: object) -> tuple[object, .
     build_number, order = candidate.build.build_number, candidate.order
     return (
         broken,
+        max(near.torch, ANOTHER_SERIES - 1) if decision.mismatches else 0,
         version,
         _GRADES[decision.grade],
         order[0],
         near.cuda,
-        near.torch,
+        min(near.torch, ANOTHER_SERIES),
         near.label,
         near.tag,
         _highest_first(*build_number) if build_number else _NO_BUILD_NUMBER,

@@ -289,20 +289,43 @@ TORCH_EXTENSIONS = frozenset(
 # Minor versions: the oldest that the tables hold, and the last torchaudio that is sure to have torch's number.
 _OLDEST_VISION, _OLDEST_AUDIO, _LAST_PAIRED_AUDIO = 6, 7, 9
 # Minor version -> torch, from the table in the README of pytorch/torchcodec; from 0.12 on one build is for 2.11 and newer.
+_STABLE_TORCHCODEC = (12, "2.11")
 _TORCHCODEC = {
     0: "2.4", 1: "2.5", 2: "2.6", 3: "2.7", 4: "2.7", 5: "2.7", 6: "2.8", 7: "2.8", 8: "2.9", 9: "2.9", 10: "2.10", 11: "2.11",
 }  # fmt: skip
 
+# (major, minor) -> torch: the table by which fbgemm_gpu/__init__.py (1.9.0 on PyPI) warns of another torch.
+_FBGEMM = {
+    (0, 4): "2.0", (0, 5): "2.1", (0, 6): "2.2", (0, 7): "2.3", (0, 8): "2.4", (1, 0): "2.5", (1, 1): "2.6", (1, 2): "2.7",
+    (1, 3): "2.8", (1, 4): "2.9", (1, 5): "2.10", (1, 6): "2.11", (1, 7): "2.12", (1, 8): "2.13", (1, 9): "2.14",
+}  # fmt: skip
+_PAIRED = frozenset({"torchvision", "torchaudio", "torchcodec", "fbgemm-gpu"})
+
+
+def minimum_beside(name: str, version: Version) -> str | None:
+    """The oldest torch that a release works with, where it was made for that and every newer one. None: others.
+
+    ``name`` as PEP 503 writes it. Source: the README of pytorch/torchcodec.
+    """
+    if name != "torchcodec":
+        return None
+    first, torch = _STABLE_TORCHCODEC
+    major, minor = (*version.release, 0)[:2]
+    return torch if not major and minor >= first else None
+
 
 def series_beside(name: str, version: Version) -> str | None:
-    """The torch series that a release of torchvision, torchaudio or torchcodec was made with. None: others, or not known.
+    """The torch series that a release of a package was made with, where its number tells. None: others, or not known.
 
-    ``name`` as PEP 503 writes it. Sources: the tables of torch versions in the README of pytorch/vision and in
-    docs.pytorch.org/audio (installation). From torchaudio 2.10 on the numbers are not taken for torch's.
+    ``name`` as PEP 503 writes it. Sources: the tables of torch versions in the README of pytorch/vision, in
+    docs.pytorch.org/audio (installation), of torchcodec and in fbgemm_gpu. From torchaudio 2.10 on the numbers are not
+    taken for torch's.
     """
-    if name not in ("torchvision", "torchaudio", "torchcodec"):
+    if name not in _PAIRED:
         return None
     major, minor = (*version.release, 0)[:2]
+    if name == "fbgemm-gpu":
+        return _FBGEMM.get((major, minor))
     if name == "torchcodec":
         return None if major else _TORCHCODEC.get(minor)
     if name == "torchvision":

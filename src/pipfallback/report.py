@@ -11,6 +11,7 @@ from pipfallback.checks import Check
 from pipfallback.compatibility import Decision, Policy
 from pipfallback.environment import Environment
 from pipfallback.errors import NothingFitsError, NothingWorksError, PipfallbackError, UnknownPackageError
+from pipfallback.import_failures import MISSING_DEPENDENCY
 from pipfallback.inspection.description import to_json
 from pipfallback.nearest import what_would_change
 from pipfallback.outcome import Attempt, InstalledNow, Outcome, RequestOutcome
@@ -159,11 +160,14 @@ def _nothing_works(name: str, request: RequestOutcome, changes: Sequence[str]) -
     """What was tried for a request, why it failed, what was not tried. ``changes``: what would let other builds fit."""
     details = (*_tried(request.attempts), *_left(request), *notes_in_words(request.notes))
     notes = tuple(note.hint for note in request.notes if note.hint)
+    # What all of them lacked is what to do first.
+    hints = {attempt.hint if attempt.cause == MISSING_DEPENDENCY else None for attempt in request.attempts}
+    common = tuple(hint for hint in hints if hint and len(hints) == 1)
     if any(attempt.stage != "fetch" for attempt in request.attempts):
         return NothingWorksError(
             f"{name}: none of the builds that were tried works; everything is as it was before",
             details=details,
-            hints=(*changes, *notes),
+            hints=(*common, *changes, *notes),
         )
     network = ("check the network and its proxy settings, then run the same command again",)
     unreachable = any(attempt.unreachable for attempt in request.attempts)
@@ -299,12 +303,14 @@ def _left(request: RequestOutcome) -> Iterator[str]:
     tried = {attempt.location for attempt in request.attempts}
     silent = {host_of(attempt.location) for attempt in request.attempts if attempt.unreachable}
     accepted = [decision.candidate.location for decision in request.decisions if decision.accepted]
-    left = [location for location in accepted if location not in tried]
+    left = [location for location in accepted if location not in tried | request.needless]
     beside = [location for location in left if host_of(location) in silent]
     if beside:
         yield f"{len(beside)} more fit and are at {', '.join(sorted({host_of(each) for each in beside}))} as well"
     if len(left) > len(beside):
         yield f"{len(left) - len(beside)} more fit and were not tried; --max-attempts allows more"
+    if request.needless:
+        yield f"{len(request.needless)} more fit and were not tried: they are the same files, or lack the same"
 
 
 def checks_json(checks: Iterable[Check]) -> dict[str, Any]:

@@ -292,6 +292,7 @@ class Story:
             installed=None if success is None else _now(success.installed, success.verdict, success.sha256),
             decisions=tuple(decisions),
             attempts=tuple(turn.attempts),
+            needless=frozenset(turn.needless),
             notes=self._listing(managed).notes,
         )
         if success is None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from packaging.version import InvalidVersion, Version
 
-from pipfallback.builds import Build
+from pipfallback.builds import Build, TorchRule
 from pipfallback.environment import Torch
-from pipfallback.releases import is_published, numbers, official_cxx11_abi, series_beside
+from pipfallback.releases import is_published, minimum_beside, numbers, official_cxx11_abi, series_beside
 from pipfallback.rules.cuda import is_for_cuda, is_for_rocm
 from pipfallback.rules.values import Finding, Mismatch, Setting
 
@@ -35,12 +35,17 @@ def torch_version(build: Build, setting: Setting) -> Finding:
     asked = torch_of(build)
     if asked is None:
         return "which torch it was built for is not stated"
-    return {"series": _series, "exact": _exact, "minimum": _minimum}[build.torch_rule](asked, torch)
+    return {"series": _series, "exact": _exact, "minimum": _minimum}[rule_of(build)](asked, torch)
 
 
 def torch_of(build: Build) -> str | None:
-    """The torch that the build is for: as it states, else the one that a release of torchvision or torchaudio goes with."""
-    return build.torch or series_beside(build.name, build.version)
+    """The torch that the build is for: as it states, else the one that a release of its package goes with."""
+    return build.torch or series_beside(build.name, build.version) or minimum_beside(build.name, build.version)
+
+
+def rule_of(build: Build) -> TorchRule:
+    """How ``torch_of`` is meant."""
+    return "minimum" if not build.torch and minimum_beside(build.name, build.version) else build.torch_rule
 
 
 def cxx11_abi(build: Build, setting: Setting) -> Finding:
@@ -70,7 +75,7 @@ def abi_matters(build: Build, setting: Setting) -> bool:
     if not setting.linux or not setting.tied_to_torch(build):
         return False
     # The stable ABI of torch is C: a build for "this or any newer" torch has no C++ names in common with it.
-    return build.torch_rule != "minimum" or build.cxx11_abi is not None
+    return rule_of(build) != "minimum" or build.cxx11_abi is not None
 
 
 def torch_abi(torch: Torch, setting: Setting) -> tuple[bool | None, bool]:
@@ -88,13 +93,17 @@ def torch_abi(torch: Torch, setting: Setting) -> tuple[bool | None, bool]:
 
 
 def torch_distance(build: Build, setting: Setting) -> int:
-    """How near the build's torch is to the one here: 0 the same patch, 1 the same series, 2 another patch of it, 3 else."""
+    """How near the build's torch is to the one here: 0 the same patch, 1 the same series, 2 another patch of it.
+
+    From 3 on another series, more the further away it is; 3 also where one of the two is not known.
+    """
     torch, own = setting.environment.torch, torch_of(build)
     if torch is None or own is None:
         return 3
     asked, here = numbers(own), numbers(torch.version)
     if asked[:2] != here[:2]:
-        return 3
+        (major, minor), (own_major, own_minor) = (*asked, 0)[:2], (*here, 0)[:2]
+        return 3 + 100 * abs(major - own_major) + abs(minor - own_minor)
     if len(asked) < 3:
         return 1
     return 0 if asked == here else 2
@@ -160,4 +169,4 @@ def _refused(wanted: str, torch: Torch, claim: str) -> Mismatch:
 
 
 def _named(build: Build) -> str:
-    return f">={build.torch}" if build.torch_rule == "minimum" else str(torch_of(build))
+    return f">={torch_of(build)}" if rule_of(build) == "minimum" else str(torch_of(build))
