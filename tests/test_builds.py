@@ -557,3 +557,17 @@ def test_a_torch_in_the_version_of_metadata_that_cannot_be_read_is_not_none() ->
     build = read_build("x-1.0-cp310-cp310-linux_x86_64.whl")
     for version, vague in (("1.0+torch25.09", True), ("1.0+torch2.9", False), ("1.0", False)):
         assert with_metadata(build, Metadata(name="x", version=version)).vague_torch is vague
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("k2-1.24.4+cuda12.8.torch2.7.1-cp312-cp312-manylinux_2_28_x86_64.whl", "exact"),
+        ("k2-1.24.4+cuda12.8.torch2.7-cp312-cp312-manylinux_2_28_x86_64.whl", "series"),
+        ("k2-1.24.4-cp312-cp312-manylinux_2_28_x86_64.whl", "series"),
+        ("flash_attn-2.8.3+cu128torch2.11andhigher-cp312-cp312-linux_x86_64.whl", "minimum"),
+    ],
+)
+def test_a_publisher_whose_packages_refuse_another_patch_pins_the_patch_in_its_names(name: str, rule: str) -> None:
+    assert read_build(name, LabelHints(torch_rule="exact")).torch_rule == rule
+    assert read_build(name).torch_rule == ("minimum" if rule == "minimum" else "series")

@@ -229,6 +229,7 @@ WRONG: Mapping[str, tuple[str, str, str, str]] = {
         "package.wobbly.source[2].torch_digits",
         "digits",
     ),
+    "a rule about torch": ('torch = "2.7"', 'torch_rule = "patch"', "package.wobbly.source[2].torch_rule", "exact"),
     "a cpu that is no boolean": ('torch = "2.7"', 'cpu = "yes"', "package.wobbly.source[2].cpu", "true or false"),
     "a bad hash": ('kind = "url"', 'kind = "url"\nsha256 = "abc"', "package.wobbly.source[1].sha256", "64 hexadecimal"),
     "a hash of no url": (

@@ -16,6 +16,7 @@ from packaging.tags import Tag
 from packaging.version import Version
 
 from pipfallback.evidence import (
+    Evidence,
     Words,
     first_accelerator,
     has_habits,
@@ -115,12 +116,14 @@ class LabelHints:
     (2.1.0); None: decide by what exists. ``cxx11_abi``: what the build really is, whatever its name says.
     ``cxx11_abi_labels``: "fact" where the publisher's ABI labels can be believed, "torch" where every build has the ABI
     that torch's own project gave the release in its name, else "claim".
+    ``torch_rule``: "exact" where the package refuses another patch of torch than the one in its name.
     ``torch``, ``cuda``, ``rocm``, ``cpu``, ``archs``: stated for every file, they apply where the name says nothing.
     """
 
     torch_digits: TorchDigits | None = None
     cxx11_abi: bool | None = None
     cxx11_abi_labels: Literal["fact", "torch", "claim"] = "claim"
+    torch_rule: Literal["exact"] | None = None
     torch: str | None = None
     cuda: str | None = None
     rocm: str | None = None
@@ -303,6 +306,13 @@ def _read_plain_start(before: str, hints: LabelHints) -> tuple[str, _Start] | No
     return (parts[1], _start_of(parts[1].lower(), parts[0].lower(), hints)) if parts else None
 
 
+def _torch_rule(words: Words, evidence: Evidence, hints: LabelHints) -> TorchRule:
+    if evidence.torch_minimum and words.name != "torch":
+        return "minimum"
+    names_patch = evidence.torch is not None and evidence.torch.count(".") > 1
+    return "exact" if words.name == "torch" or (hints.torch_rule and names_patch) else "series"
+
+
 @lru_cache(maxsize=8192)
 def _read_words(words: Words, hints: LabelHints) -> _Said:
     evidence = weigh(words, _as_label(hints), hints.torch_digits)
@@ -314,7 +324,7 @@ def _read_words(words: Words, hints: LabelHints) -> _Said:
     return _Said(
         torch=evidence.torch,
         open_digits=evidence.open_digits,
-        torch_rule="exact" if words.name == "torch" else "minimum" if evidence.torch_minimum else "series",
+        torch_rule=_torch_rule(words, evidence, hints),
         vague_torch=evidence.vague_torch,
         cuda=evidence.cuda,
         rocm=version_for(runs_on, "rocm"),

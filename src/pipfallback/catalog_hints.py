@@ -11,10 +11,11 @@ from pipfallback.builds import LabelHints
 from pipfallback.toml_document import Document, nearest, shown
 from pipfallback.toml_lines import KeyPath
 
-HINT_KEYS = ("torch_digits", "cxx11_abi", "torch", "cuda", "rocm", "cpu", "archs")
+HINT_KEYS = ("torch_digits", "torch_rule", "cxx11_abi", "torch", "cuda", "rocm", "cpu", "archs")
 
 VERSION = re.compile(r"\d+(\.\d+){0,2}")
 ARCH = re.compile(r"\d+\.\d[af]?(\+PTX)?")  # as TORCH_CUDAARCH_LIST writes them
+RULES = ("exact",)
 DIGITS = ("major.minor", "major.minor.patch")
 # What the labels of a C++ ABI are worth -> LabelHints.cxx11_abi_labels.
 ABI_WORDS: Mapping[str, Literal["fact", "torch"]] = {"as-labelled": "fact", "torch": "torch"}
@@ -37,6 +38,10 @@ def _with_hint(document: Document, path: KeyPath, key: str, value: object, hints
             return replace(hints, torch_digits="major.minor.patch")
         case "torch_digits", _:
             document.wrong(path, f"{shown(value)} is not a way to read digits{nearest(str(value), DIGITS)}")
+        case "torch_rule", "exact":
+            return replace(hints, torch_rule="exact")
+        case "torch_rule", _:
+            document.wrong(path, f"{shown(value)} is not a rule{nearest(str(value), RULES)}")
         case "cxx11_abi", bool():
             return replace(hints, cxx11_abi=value)
         case "cxx11_abi", str() if value in ABI_WORDS:

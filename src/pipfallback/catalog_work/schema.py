@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pipfallback.catalog_hints import ABI_WORDS, ARCH, DIGITS, HINT_KEYS, VERSION
+from pipfallback.catalog_hints import ABI_WORDS, ARCH, DIGITS, HINT_KEYS, RULES, VERSION
 from pipfallback.catalog_tables import (
     KINDS,
     PACKAGE_KEYS,
@@ -72,6 +72,7 @@ _SOURCE = {
 }
 _HINTS = {
     "torch_digits": 'What torch210 means at this publisher: "major.minor" (2.10) or "major.minor.patch" (2.1.0).',
+    "torch_rule": '"exact": the package refuses another patch of torch than the one in its name.',
     "cxx11_abi": 'The C++ ABI that the builds really have. "as-labelled": what their names say is a fact. "torch": that of the official torch of the release in their names.',
     "torch": "The torch that they are built for, for names that do not say it.",
     "cuda": "The CUDA that they are built for, for names that do not say it.",
@@ -194,6 +195,7 @@ def _hints() -> dict[str, Mapping[str, Any]]:
     version: Mapping[str, Any] = {"type": "string", "pattern": f"^{VERSION.pattern}$"}
     forms: Mapping[str, Mapping[str, Any]] = {
         "torch_digits": {"enum": list(DIGITS)},
+        "torch_rule": {"enum": list(RULES)},
         "cxx11_abi": {"enum": [True, False, *ABI_WORDS]},
         "torch": version,
         "cuda": version,
