@@ -278,7 +278,6 @@ def test_the_built_in_catalog_knows_what_the_abi_labels_of_dao_ailab_mean(name: 
         ("flash_attn-1.0.9+cu116torch1.12.1-cp310-cp310-linux_x86_64.whl", ("7.5", "8.0")),
         # Nobody wrote down how these were built.
         ("flash_attn-2.8.1+cu13torch2.10cxx11abiTRUE-cp312-cp312-linux_x86_64.whl", None),
-        ("flash_attn-2.5.8+cu121torch2.3cxx11abiFALSE-cp310-cp310-linux_x86_64.whl", None),
     ],
 )
 def test_the_built_in_catalog_knows_the_gpu_code_of_dao_ailab(name: str, archs: tuple[str, ...] | None) -> None:
@@ -293,12 +292,8 @@ def test_both_sources_of_the_incident_are_in_the_built_in_catalog() -> None:
     assert flash_attn().imports == ("flash_attn", "flash_attn_2_cuda")
     assert flash_attn().needs == ("torch",)
     assert (by_name["Dao-AILab"].kind, by_name["Dao-AILab"].trust) == ("pattern", Trust.OFFICIAL)
-    assert (by_name["ByteDance-Seed"].kind, by_name["ByteDance-Seed"].trust) == ("url", Trust.VENDOR)
-    (url,) = by_name["ByteDance-Seed"].urls
-    assert url == (
-        "https://huggingface.co/ByteDance-Seed/SeedVR2-3B/resolve/main/"
-        "flash_attn-2.5.8+cu121torch2.3cxx11abiFALSE-cp310-cp310-linux_x86_64.whl"
-    )
+    assert (by_name["ByteDance-Seed"].kind, by_name["ByteDance-Seed"].trust) == ("huggingface", Trust.VENDOR)
+    assert by_name["ByteDance-Seed"].urls == ("https://huggingface.co/ByteDance-Seed/SeedVR2-3B",)
 
 
 def test_all_builds_of_the_built_in_catalog_have_names_of_wheels() -> None:
