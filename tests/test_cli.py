@@ -312,9 +312,9 @@ def test_a_bad_environment_file_is_told(tmp_path: Path, content: str | bytes | N
     file = tmp_path / "machine.json"
     if content is not None:
         file.write_bytes(content if isinstance(content, bytes) else content.encode())
-    assert what in error_of(run_pipfallback(["env", "--json", "--environment", file]), 1, "invalid-environment")
+    assert what in error_of(run_pipfallback(["env", "--json", "--environment", file]), 2, "invalid-environment")
     done = run_pipfallback(["plan", "--environment", file, "flash-attn"])
-    assert (done.code, done.stdout) == (1, "")
+    assert (done.code, done.stdout) == (2, "")
     assert done.stderr.startswith("error: ")
     assert what in done.stderr
 
@@ -328,8 +328,8 @@ def test_a_bad_environment_file_is_told(tmp_path: Path, content: str | bytes | N
         (["env", "surplus"], 2, "usage", "surplus"),
         (["plan", "flash-attn", "--trust-level", "blind"], 2, "usage", "--trust-level must be official, vendor"),
         (["env", "--python", "/no/such/python"], 1, "unusable-target", "--python /no/such/python: was not found"),
-        (["env", "--torch", "new"], 1, "invalid-environment", "--torch: must be a version"),
-        (["env", "--cxx11-abi", "maybe"], 1, "invalid-environment", "--cxx11-abi"),
+        (["env", "--torch", "new"], 2, "invalid-environment", "--torch: must be a version"),
+        (["env", "--cxx11-abi", "maybe"], 2, "invalid-environment", "--cxx11-abi"),
         (["plan", "https://[broken/a-1-py3-none-any.whl"], 1, "invalid-request", "is not a URL"),
         (["plan", "flash-attn", "--fallbacks", "/no/such.toml"], 1, "invalid-catalog", "/no/such.toml"),
     ],

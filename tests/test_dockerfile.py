@@ -306,7 +306,7 @@ def test_without_a_network_it_answers_and_says_what_could_not_be_asked(tmp_path:
         (["dockerfile", "/no/such"], 1, "unreadable-dockerfile"),
         (["dockerfile", "."], 1, "unreadable-dockerfile"),
         (["dockerfile", "README"], 1, "unreadable-dockerfile"),
-        (["dockerfile", "Dockerfile", "--torch", "x"], 1, "invalid-environment"),
+        (["dockerfile", "Dockerfile", "--torch", "x"], 2, "invalid-environment"),
     ],
 )
 def test_a_mistake_of_the_user_is_one_error_of_ours(

@@ -73,6 +73,7 @@ class EnvironmentDescriptionError(PipfallbackError):
     """A described environment (``--environment FILE`` or flags) cannot be read."""
 
     reference = "invalid-environment"
+    exit_code = EXIT_USAGE
 
 
 class NothingFitsError(PipfallbackError):
