@@ -43,7 +43,7 @@ format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# Every figure that is promised, beside pip and uv, in about ten minutes: make bench ONLY=a,b measures some of them.
+# Every figure that is promised, beside pip and uv, in about five minutes: make bench ONLY=a,b measures some of them.
 bench: $(READY)
 	PYTHONPATH=tests $(BIN)/python -m benchmarks --json build/bench.json $(if $(ONLY),--only $(ONLY))
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from benchmarks.frame import Figure, Spent, in_turns, ratio, spend
-from benchmarks.serving import Served, dead_host, serving
+from benchmarks.serving import Served, serving
 from benchmarks.world import World
+from lib.server import dead_host
 
 SOURCES, SLOW, LATE = 20, 3, 3000  # ms
 NAME = "asked"

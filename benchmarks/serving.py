@@ -1,4 +1,4 @@
-"""A server in a process of its own: large files without a byte of them in Python, slow answers, a host that is dead.
+"""A server in a process of its own: large files without a byte of them in Python, slow answers.
 
 ``/DELAY-RATE/NAME`` is the file NAME of the folder, DELAY ms after it was asked for, at RATE bytes per second and
 connection (0: as fast as can be). ``/sent`` says how many bytes of files were sent so far.
@@ -49,18 +49,6 @@ def serving(folder: Path) -> Iterator[Served]:
     finally:
         process.terminate()
         process.join()
-
-
-@contextlib.contextmanager
-def dead_host() -> Iterator[str]:
-    """The address of a host that does not even take a connection, as one behind a firewall that drops packets."""
-    with contextlib.ExitStack() as stack:
-        listening = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
-        for _ in range(4):  # they fill its queue: nobody takes them
-            waiting = stack.enter_context(socket.socket())
-            waiting.setblocking(False)
-            waiting.connect_ex(listening.getsockname())
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
 
 
 def _serve(folder: Path, port: Connection) -> None:

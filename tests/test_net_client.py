@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.server import Answer, Server, fail, redirect
+from lib.server import Answer, Server, dead_host, fail, redirect
 from pipfallback.arguments import parse
 from pipfallback.net.cache import Cache, JsonStore
 from pipfallback.net.cache_files import prune
@@ -335,3 +335,19 @@ def test_what_is_there_in_a_moment_is_not_worth_a_line() -> None:
     lines.started("a.whl", 8_000_000)
     lines.advanced(8_000_000)
     assert stream.getvalue() == ""
+
+
+def test_a_host_that_takes_no_connection_is_waited_for_a_third_of_the_time_and_once() -> None:
+    with dead_host() as url:
+        started = time.monotonic()
+        with Client(NetworkSettings(timeout=1, retries=5), patience=QUICK, environ={}) as client:
+            failure = client.get(f"{url}/x")
+        assert time.monotonic() - started < 4
+    assert isinstance(failure, FetchFailure)
+    assert (failure.cause, failure.transient) == ("unreachable", False)
+    assert failure.message.endswith(" took no connection within 1 s")
+
+
+@pytest.mark.parametrize(("timeout", "connecting"), [(15.0, 5.0), (1.0, 1.0), (60.0, 20.0), (6.0, 5.0)])
+def test_how_long_a_connection_may_take(timeout: float, connecting: float) -> None:
+    assert NetworkSettings(timeout=timeout).connecting == connecting

@@ -11,7 +11,7 @@ import ssl
 import struct
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -317,3 +317,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 sent=sent,
             )
         )
+
+
+@contextlib.contextmanager
+def dead_host() -> Iterator[str]:
+    """The address of a host that does not even take a connection, as one behind a firewall that drops packets."""
+    with contextlib.ExitStack() as stack:
+        listening = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):  # they fill its queue: nobody takes them
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listening.getsockname())
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"

@@ -94,9 +94,9 @@ def test_a_scenario_fails_without_the_rule_of_the_request(rule: str, monkeypatch
     assert not all(map(is_judged_as_expected, SCENARIOS))
 
 
-@pytest.mark.parametrize("part", range(13))
+@pytest.mark.parametrize("part", range(14))
 def test_a_scenario_fails_without_the_part_of_the_key(part: int, monkeypatch: pytest.MonkeyPatch) -> None:
     whole: Callable[..., tuple[object, ...]] = ranking._key
-    assert len(whole(decisions_of(SCENARIOS[0])[0], (), ())) == 13
+    assert len(whole(decisions_of(SCENARIOS[0])[0], (), ())) == 14
     monkeypatch.setattr(ranking, "_key", lambda *given: (*whole(*given)[:part], *whole(*given)[part + 1 :]))
     assert not all(map(is_ranked_as_expected, SCENARIOS))

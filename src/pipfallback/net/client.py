@@ -154,7 +154,7 @@ class Client:
         authorization = {} if hop.authorization is None else {"Authorization": hop.authorization}
         # The file as it is, unless asked otherwise: a wheel gains nothing by another compression.
         everything = {"User-Agent": _AGENT, "Accept": "*/*", "Accept-Encoding": "identity", **headers, **authorization}
-        timeouts = httpx.Timeout(self.settings.timeout).as_dict()
+        timeouts = httpx.Timeout(self.settings.timeout, connect=self.settings.connecting).as_dict()
         try:
             request = httpx.Request("GET", hop.url, headers=everything, extensions={"timeout": timeouts})
         except (httpx.InvalidURL, UnicodeError):  # the last: a part of the host is too long

@@ -38,6 +38,11 @@ def too_slow(host: str, seconds: float) -> FetchFailure:
     return FetchFailure(cause="timeout", message=f"{host} did not answer within {seconds:g} s")
 
 
+def not_connected(host: str, seconds: float) -> FetchFailure:
+    """Nobody took the connection for ``seconds``: a firewall that drops it, or a host that is off."""
+    return FetchFailure(cause="unreachable", message=f"{host} took no connection within {seconds:g} s")
+
+
 def refusal(host: str, status: int, reason: str, headers: Mapping[str, str]) -> FetchFailure:
     """What an HTTP status of 400 and above (or a redirect that leads nowhere) means. ``headers``: case-insensitive."""
     message = f"{host} answered {status} {reason}".rstrip()

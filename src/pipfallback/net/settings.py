@@ -19,6 +19,8 @@ PYPI = "https://pypi.org/simple"  # pip's own default
 class NetworkSettings:
     """How to reach servers. The defaults are pip's: 15 s of silence end an exchange, five more tries.
 
+    A connection must be made in a third of that: a host that takes none by then takes none, and is not tried again.
+
     ``proxy`` "" means none, whatever the environment says; None: what the environment says, unless ``proxy_env`` is
     false. ``trusted_hosts``: "host" or "host:port" whose certificates are not looked at. ``timeout`` in seconds.
     ``cache_dir``: the folder for listings and downloads, None where nothing may be kept.
@@ -36,6 +38,11 @@ class NetworkSettings:
     extra_index_urls: tuple[str, ...] = ()
     find_links: tuple[str, ...] = ()
     cache_dir: Path | None = None
+
+    @property
+    def connecting(self) -> float:
+        """Seconds in which a host must have taken a connection. Three SYN packets are sent in 5 s (RFC 6298)."""
+        return min(self.timeout, max(5.0, self.timeout / 3))
 
 
 def network_settings(command: CommandLine, config: PipConfig, environ: Mapping[str, str]) -> NetworkSettings:

@@ -20,7 +20,7 @@ import truststore
 
 from pipfallback.errors import PipfallbackError
 from pipfallback.net.failures import FetchFailure
-from pipfallback.net.refusals import NO_URL, FetchError, refusal, too_slow, truncated
+from pipfallback.net.refusals import NO_URL, FetchError, not_connected, refusal, too_slow, truncated
 from pipfallback.net.settings import NetworkSettings
 from pipfallback.requests import redacted
 
@@ -119,7 +119,7 @@ class Transport(httpx.BaseTransport):
         url = request.url
         proxy = self._proxy(url)
         told = url.host if proxy is None else f"{url.host} (through the proxy {urlsplit(proxy).hostname})"
-        with _told(told, self._settings.timeout):
+        with _told(told, self._settings):
             response = self._pool(proxy, trusted=self._trusts(url)).handle_request(
                 httpcore.Request(
                     request.method,
@@ -129,7 +129,7 @@ class Transport(httpx.BaseTransport):
                     extensions=request.extensions,
                 )
             )
-        body = _Body(response.iter_stream(), response.close, told, self._settings.timeout)
+        body = _Body(response.iter_stream(), response.close, told, self._settings)
         return httpx.Response(response.status, headers=response.headers, stream=body, extensions=response.extensions)
 
     def close(self) -> None:
@@ -219,10 +219,10 @@ def _trusting(cert: str | None, trusted: bool) -> ssl.SSLContext:
 class _Body(httpx.SyncByteStream):
     """The body as it comes; what breaks it is told."""
 
-    def __init__(self, stream: Iterator[bytes], end: Callable[[], None], host: str, timeout: float) -> None:
+    def __init__(self, stream: Iterator[bytes], end: Callable[[], None], host: str, settings: NetworkSettings) -> None:
         self._stream = stream
         self._end = end
-        self._told = host, timeout
+        self._told = host, settings
 
     def __iter__(self) -> Iterator[bytes]:
         with _told(*self._told):
@@ -233,14 +233,16 @@ class _Body(httpx.SyncByteStream):
 
 
 @contextlib.contextmanager
-def _told(host: str, timeout: float) -> Iterator[None]:
+def _told(host: str, settings: NetworkSettings) -> Iterator[None]:
     try:
         yield
-    except httpcore.TimeoutException:
+    except httpcore.TimeoutException as error:
         if _limit.at <= time.monotonic() + 0.01:  # a socket may wake a little early
             message = f"{host} had not sent all of it after {_limit.seconds:.2g} s"
             raise FetchError(FetchFailure(cause="timeout", message=message)) from None
-        raise FetchError(too_slow(host, timeout)) from None
+        if isinstance(error, httpcore.ConnectTimeout):
+            raise FetchError(not_connected(host, settings.connecting)) from None
+        raise FetchError(too_slow(host, settings.timeout)) from None
     except (httpcore.ProxyError, httpcore.NetworkError, httpcore.RemoteProtocolError) as error:
         raise FetchError(_failure(host, error)) from None
     except (httpcore.UnsupportedProtocol, httpcore.LocalProtocolError, UnicodeError):  # the last: IDNA refuses the host
