@@ -33,6 +33,7 @@ LAYERS: tuple[tuple[frozenset[str], ...], ...] = tuple(
             "version",
             "trust",
             "state",
+            "same",
             "screen",
             "short_names",
             "view",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from string import ascii_lowercase
 from typing import NamedTuple
 
@@ -12,7 +13,8 @@ from packaging.tags import Tag
 from pipfallback.builds import Build
 from pipfallback.environment import Environment
 from pipfallback.releases import numbers
-from pipfallback.rules.values import Finding, Mismatch, Setting
+from pipfallback.rules.values import Finding, Mismatch, Policy, Setting
+from pipfallback.same import Same
 
 _IMPLEMENTATIONS = {"cp": "CPython", "pp": "PyPy", "py": "Python", "graalpy": "GraalPy", "ip": "IronPython"}
 _INTERPRETER = re.compile(r"([a-z]+)(\d)(\d*)")
@@ -32,8 +34,15 @@ class TagFault(NamedTuple):
     nearest: Sequence[Tag] = ()
 
 
-def fault_of(tags: Collection[Tag], setting: Setting) -> TagFault:
+def fault_of(tags: frozenset[Tag], setting: Setting) -> TagFault:
     """Which of the three parts of a tag keep a wheel with these tags from this interpreter."""
+    return _fault_of(tags, Same(setting.environment))
+
+
+# One machine is asked about many packages, and their wheels have the same few hundred tags.
+@lru_cache(maxsize=8192)
+def _fault_of(tags: frozenset[Tag], environment: Same[Environment]) -> TagFault:
+    setting = Setting(environment=environment.thing, policy=Policy())
     if not setting.environment.tags or not setting.tag_places.keys().isdisjoint(tags):
         return TagFault()
     broken = {tag: _broken(tag, setting) for tag in tags}

@@ -12,6 +12,7 @@ from packaging.tags import Tag
 from pipfallback.builds import Build
 from pipfallback.environment import Environment
 from pipfallback.releases import TORCH_EXTENSIONS
+from pipfallback.same import Same
 from pipfallback.trust import Trust
 
 
@@ -44,30 +45,15 @@ class Policy:
     hashes: frozenset[str] | None = None
 
 
-class _These:
-    """The tags of one environment, told from others by being the same object: they are a thousand, and slow to compare."""
-
-    __slots__ = ("tags",)
-
-    def __init__(self, tags: tuple[Tag, ...]) -> None:
-        self.tags = tags
-
-    def __hash__(self) -> int:
-        return id(self.tags)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _These) and self.tags is other.tags
-
-
 # One machine is asked about many packages.
 @lru_cache(maxsize=32)
-def _places(these: _These) -> Mapping[Tag, int]:
-    return {tag: place for place, tag in reversed(list(enumerate(these.tags)))}
+def _places(tags: Same[tuple[Tag, ...]]) -> Mapping[Tag, int]:
+    return {tag: place for place, tag in reversed(list(enumerate(tags.thing)))}
 
 
 @lru_cache(maxsize=32)
-def _platforms(these: _These) -> frozenset[str]:
-    return frozenset(tag.platform for tag in these.tags)
+def _platforms(tags: Same[tuple[Tag, ...]]) -> frozenset[str]:
+    return frozenset(tag.platform for tag in tags.thing)
 
 
 @dataclass(frozen=True, kw_only=True)  # no slots: cached_property keeps its values in __dict__
@@ -80,12 +66,12 @@ class Setting:
     @cached_property
     def tag_places(self) -> Mapping[Tag, int]:
         """Each tag of the environment with its place, 0 for the preferred one."""
-        return _places(_These(self.environment.tags))
+        return _places(Same(self.environment.tags))
 
     @cached_property
     def platforms(self) -> frozenset[str]:
         """The platform tags that the environment accepts."""
-        return _platforms(_These(self.environment.tags))
+        return _platforms(Same(self.environment.tags))
 
     @property
     def linux(self) -> bool:

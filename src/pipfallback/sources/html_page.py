@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from html.parser import HTMLParser
 from urllib.parse import unquote, urljoin
 
@@ -38,12 +39,22 @@ def decoded(page: Page) -> str:
         return page.text
 
 
-def files_of(page: Page, name: str) -> Iterator[ListedFile]:
+def files_of(page: Page, name: str) -> tuple[ListedFile, ...]:
     """The wheels of project ``name`` that a page links to, each once, with what PEP 503, 592, 658 and 714 say of them.
 
     Links count from the first ``<base href>``, else from where the page is (HTML, 4.2.3); what is no URL is left out. A
     page from the web leads nowhere but to the web: a stranger's page does not choose files of this machine.
     """
+    return _read(page.url, page.body, page.headers.get("content-type", ""), name)
+
+
+# A lock and a Dockerfile ask the same page for one environment after another.
+@lru_cache(maxsize=64)
+def _read(url: str, body: bytes, content_type: str, name: str) -> tuple[ListedFile, ...]:
+    return tuple(_links_to(Page(url=url, body=body, headers={"content-type": content_type}), name))
+
+
+def _links_to(page: Page, name: str) -> Iterator[ListedFile]:
     parser = _Parser()
     parser.feed(decoded(page))
     parser.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -39,24 +39,29 @@ def candidates(source: Source, index: int, name: str, ask: Asking) -> Iterator[E
     yield from as_candidates(_files_of_first(source, roots, name, ask), source, index, name, ask.specifier)
 
 
-def _files_of_first(source: Source, roots: Sequence[Filled], name: str, ask: Asking) -> Iterator[ListedFile | Note]:
+def _files_of_first(source: Source, roots: Sequence[Filled], name: str, ask: Asking) -> tuple[ListedFile | Note, ...]:
     """Of the first root that has the project; what is told of several that lack it is told of the last."""
     if ask.offline and not all(root.url.startswith("file:") for root in roots):
-        yield Note(source=source.name, text="no index is asked", cause="offline", hint="leave out --no-index")
-        return
-    for root in roots:
-        found = list(_files(source, root, name, ask))
-        if root is roots[-1] or not _lacks(found):
-            yield from found
-            return
+        return (Note(source=source.name, text="no index is asked", cause="offline", hint="leave out --no-index"),)
+    for root in roots[:-1]:
+        found = _files(source, root, name, ask)
+        if not _lacks(found):
+            return found
+    return _files(source, roots[-1], name, ask)
 
 
-def _files_of_pip(source: Source, name: str, ask: Asking) -> Iterator[ListedFile | Note]:
+def _files_of_pip(source: Source, name: str, ask: Asking) -> Iterable[ListedFile | Note]:
     """Of all indexes and pages that pip would look at; that one of several has no such project is not worth a word."""
+    if not (ask.offline or ask.extra_index_urls or ask.find_links):
+        return _files(source, Filled(url=ask.index_url), name, ask)
+    return _files_of_several(source, name, ask)
+
+
+def _files_of_several(source: Source, name: str, ask: Asking) -> Iterator[ListedFile | Note]:
     if ask.offline and not ask.find_links:
         yield Note(source=source.name, text="pip's index is not asked", cause="offline", hint="leave out --no-index")
     roots = () if ask.offline else dict.fromkeys((ask.index_url, *ask.extra_index_urls))
-    answers = [list(_files(source, Filled(url=root), name, ask)) for root in roots]
+    answers = [_files(source, Filled(url=root), name, ask) for root in roots]
     lacking = [answer for answer in answers if _lacks(answer)]
     for answer in answers:
         if answer not in lacking or len(lacking) == len(answers):
@@ -71,21 +76,17 @@ def _lacks(found: Sequence[ListedFile | Note]) -> bool:
     return any(isinstance(one, Note) and one.cause == "not-found" for one in found)
 
 
-def _files(source: Source, root: Filled, name: str, ask: Asking) -> Iterator[ListedFile | Note]:
+def _files(source: Source, root: Filled, name: str, ask: Asking) -> tuple[ListedFile | Note, ...]:
     url = f"{root.url.rstrip('/')}/{name}/"
     if url.startswith("file:"):
         url += "index.html"  # as pip reads an index on disk
     page = ask.pages.get(url, accept=_ACCEPT)
     if isinstance(page, FetchFailure):
-        yield note_of(source, page, about=url)
-    elif not _is_json(page):
-        yield from with_hints(files_of(page, name), root, page.url, source)
-    else:
-        said = _files_of_json(page)
-        if isinstance(said, FetchFailure):
-            yield note_of(source, said, about=url)
-        else:
-            yield from with_hints(iter(said), root, page.url, source)
+        return (note_of(source, page, about=url),)
+    said = _files_of_json(page) if _is_json(page) else files_of(page, name)
+    if isinstance(said, FetchFailure):
+        return (note_of(source, said, about=url),)
+    return with_hints(said, root, page.url, source)
 
 
 def _is_json(page: Page) -> bool:
@@ -93,14 +94,14 @@ def _is_json(page: Page) -> bool:
     return page.body.lstrip()[:1] in {b"{", b"["} or "json" in page.headers.get("content-type", "").lower()
 
 
-def _files_of_json(page: Page) -> Sequence[ListedFile] | FetchFailure:
+def _files_of_json(page: Page) -> tuple[ListedFile, ...] | FetchFailure:
     """The files of a JSON page, each once (PEP 691, with 592, 658, 700 and 714)."""
     return _read(page.url, page.body)
 
 
 # A lock and a Dockerfile ask the same page for one environment after another.
 @lru_cache(maxsize=64)
-def _read(url: str, body: bytes) -> Sequence[ListedFile] | FetchFailure:
+def _read(url: str, body: bytes) -> tuple[ListedFile, ...] | FetchFailure:
     page = Page(url=url, body=body, headers={})
     said = read_json(page)
     if isinstance(said, FetchFailure):

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
+from pipfallback.builds import LabelHints
 from pipfallback.catalog import Source
 from pipfallback.evidence import read_folder
 from pipfallback.labels import NO_LABEL
 from pipfallback.net.failures import FetchFailure
 from pipfallback.net.pages import Page
+from pipfallback.same import Same
 from pipfallback.sources.asking import Asking
 from pipfallback.sources.html_page import files_of
 from pipfallback.sources.listed import Entry, ListedFile, as_candidates, note_of
@@ -35,36 +38,40 @@ def candidates(source: Source, index: int, name: str, ask: Asking) -> Iterator[E
     yield from as_candidates(files_at(source, pages, name, ask), source, index, name, ask.specifier)
 
 
-def files_at(source: Source, pages: Sequence[Filled], name: str, ask: Asking) -> Iterator[ListedFile | Note]:
+def files_at(source: Source, pages: Sequence[Filled], name: str, ask: Asking) -> tuple[ListedFile | Note, ...]:
     """The wheels of project ``name`` on the first of ``pages`` that exists."""
     failures: list[Note] = []
     for page in pages:
         if page.url.partition("#")[0].endswith(".whl"):  # as pip takes it for --find-links
-            yield ListedFile(filename=unquote(page.url.partition("#")[0].rpartition("/")[2]), url=page.url)
-            return
+            return (ListedFile(filename=unquote(page.url.partition("#")[0].rpartition("/")[2]), url=page.url),)
         folder = _folder(page.url)
         found = folder or ask.pages.get(page.url, accept=_ACCEPT)
         if isinstance(found, Path):
-            yield from _wheels_in(found)
-            return
+            return tuple(_wheels_in(found))
         if isinstance(found, Page):
-            yield from with_hints(files_of(found, name), page, found.url, source)
-            return
+            return with_hints(files_of(found, name), page, found.url, source)
         failures.append(note_of(source, found, about=page.url))
         if not _is_missing(found):
             break
-    yield failures[-1]
+    return (failures[-1],)
 
 
-def with_hints(files: Iterator[ListedFile], page: Filled, url: str, source: Source) -> Iterator[ListedFile]:
+def with_hints(files: tuple[ListedFile, ...], page: Filled, url: str, source: Source) -> tuple[ListedFile, ...]:
     """The files of a page at ``url``, those whose own folders say nothing with what the page's place says."""
     hints = page_hints(page, url, source.hints)
+    return files if hints == source.hints else _hinted(Same(files), hints)
+
+
+@lru_cache(maxsize=64)
+def _hinted(files: Same[tuple[ListedFile, ...]], hints: LabelHints) -> tuple[ListedFile, ...]:
     telling: dict[str, bool] = {}
-    for file in files:
+    found = []
+    for file in files.thing:
         folder = file.url.rpartition("/")[0]
         if folder not in telling:
             telling[folder] = read_folder(folder.replace("%2B", "+").lower()) != NO_LABEL
-        yield file if telling[folder] else replace(file, hints=hints)
+        found.append(file if telling[folder] else replace(file, hints=hints))
+    return tuple(found)
 
 
 def _is_missing(failure: FetchFailure) -> bool:

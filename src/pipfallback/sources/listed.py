@@ -15,6 +15,7 @@ from packaging.utils import canonicalize_name
 from pipfallback.builds import Candidate, LabelHints, listed_candidate
 from pipfallback.catalog import Source
 from pipfallback.net.failures import FetchFailure
+from pipfallback.same import Same
 from pipfallback.sources.reading import Note, read_candidate
 from pipfallback.toml_document import redacted
 
@@ -64,8 +65,24 @@ def as_candidates(
     """The wheels of project ``name`` among ``files``, in their order, and notes on what is passed over.
 
     Files of other projects and source archives are not told. A yanked file counts only where ``specifier`` pins its
-    version (PEP 592). ``index``: the place of the source in its package.
+    version (PEP 592). ``index``: the place of the source in its package. ``files`` that are a tuple are read once, for all
+    environments that are asked about.
     """
+    if isinstance(files, tuple):
+        return iter(_read_once(Same(files), Same(source), index, name, specifier))
+    return _read(files, source, index, name, specifier)
+
+
+@lru_cache(maxsize=64)
+def _read_once(
+    files: Same[tuple[ListedFile | Note, ...]], source: Same[Source], index: int, name: str, specifier: SpecifierSet
+) -> tuple[Entry, ...]:
+    return tuple(_read(files.thing, source.thing, index, name, specifier))
+
+
+def _read(
+    files: Iterable[ListedFile | Note], source: Source, index: int, name: str, specifier: SpecifierSet
+) -> Iterator[Entry]:
     hashes = {plain_url(url): digest for url, digest in source.sha256.items()}
     unreadable: list[str] = []
     yanked: list[ListedFile] = []
