@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from lib.asking import asking, environment, listing, names, only, source
+from lib.asking import asking, environment, listing, names, only, package, source
 from lib.publishers_server import Publishers
 from lib.server import HTML_PAGE, fail, redirect
-from pipfallback.builds import LabelHints
+from pipfallback.builds import Candidate, LabelHints
+from pipfallback.catalog import Source
 from pipfallback.catalog_tables import PAGE_PLACEHOLDERS
 from pipfallback.environment import Torch
+from pipfallback.sources import candidates
 from pipfallback.sources.templates import Filled, Unfilled, fill
 
 WHEEL = "wobbly-1.0-cp310-cp310-linux_x86_64.whl"
@@ -48,6 +50,24 @@ def test_a_link_may_be_written_in_several_ways(server: Publishers, case: str) ->
     url = server.page("/whl/page.html", link(href))
 
     assert only(listing(source("links", url))).location == server.url + path.format(WHEEL)
+
+
+def test_one_page_says_to_each_question_what_that_one_asks(server: Publishers) -> None:
+    url = server.page("/whl/page.html", link(WHEEL) + link(WHEEL.replace("wobbly", "shaky")))
+    plain, told = (
+        source("links", url),
+        source("links", url, hints=LabelHints(torch="2.6"), sha256={f"{server.url}/whl/{WHEEL}": HASH}),
+    )
+
+    def asked(one: Source, name: str = "wobbly") -> Candidate:
+        return only(candidates(package(one, name=name), asking()))
+
+    for _ in range(2):
+        assert (asked(plain).build.torch, asked(plain).sha256) == (None, None)
+        assert (asked(told).build.torch, asked(told).sha256) == ("2.6", HASH)
+        assert asked(plain, "shaky").build.name == "shaky"
+    server.page("/whl/page.html", link(WHEEL.replace("1.0", "2.0")))
+    assert asked(plain).build.filename == WHEEL.replace("1.0", "2.0")
 
 
 def test_an_encoded_plus_and_a_hash_and_the_python_of_pep_503(server: Publishers) -> None:

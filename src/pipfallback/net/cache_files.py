@@ -39,23 +39,26 @@ def write_whole(path: Path, parts: Iterable[bytes]) -> bool:
 
 def prune(folder: Path, most: int) -> None:
     """Remove the files below ``folder`` that were longest not used, until ``most`` bytes are left."""
-    files = sorted(_files(folder))
+    files = sorted(_files(str(folder)))
     total = sum(size for _, size, _ in files)
     for _, size, path in files:
         if total <= most:
             return
         with contextlib.suppress(OSError):  # another run was faster
-            path.unlink()
+            os.unlink(path)  # noqa: PTH108 - as _files has it
         total -= size
 
 
-def _files(folder: Path) -> Iterator[tuple[float, int, Path]]:
-    for place, _, names in os.walk(folder):
-        for name in names:
-            path = Path(place, name)
-            with contextlib.suppress(OSError):  # another run was faster
-                status = path.stat()
-                yield status.st_mtime, status.st_size, path
+def _files(folder: str) -> Iterator[tuple[float, int, str]]:
+    """Time of last use, bytes and path; plain text and ``scandir``, since every page that is kept looks at all others."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:  # another run was faster
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _files(entry.path)
+                continue
+            with contextlib.suppress(OSError):
+                status = entry.stat()
+                yield status.st_mtime, status.st_size, entry.path
 
 
 def used_now(path: Path) -> None:
