@@ -155,6 +155,8 @@ The last one on the command line counts, and the command line before the variabl
 def _help(command: str) -> str:
     if command == "completion":
         return "## completion\n\n`pipfallback completion bash|zsh|fish` ([shell completion](../completion.md)).\n"
+    if command == "help":
+        return "## help\n\n`pipfallback help COMMAND` is that command's `--help`; `pipfallback help REFERENCE` explains an [error](errors.md).\n"
     if command == "catalog":
         actions = re.findall(r"^  ([a-z]+) ", printed("pipfallback catalog --help"), re.MULTILINE)
         commands = ["catalog", *(f"catalog {action}" for action in actions)]
@@ -189,7 +191,7 @@ Wherever pip's word stands, its own code does.
 
 ## Errors
 
-An error ends with `see:` and its reference, which is a heading of [Troubleshooting](../troubleshooting.md). Under `--json` it
+An error ends with `see: pipfallback help` and its reference, a heading of [Troubleshooting](../troubleshooting.md). Under `--json` it
 is the `reference` of the [error's document](../json.md#error).
 
 {kinds}"""

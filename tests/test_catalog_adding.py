@@ -316,7 +316,7 @@ def test_a_hash_that_cannot_be_had_is_told_and_the_others_are_filled_in(
         "error: 1 hash could not be had",
         f"  {site.url_of(gone)}: 127.0.0.1 answered 404 Not Found",
         "",
-        "see: docs/troubleshooting.md#invalid-catalog",
+        "see: pipfallback help invalid-catalog",
     ]
     assert package(tmp_path).named_hashes == {sha256(one)}
 

@@ -121,5 +121,5 @@ def test_a_name_that_nobody_knows_is_an_error() -> None:
         "error: no fallbacks.toml in force knows flash-atn",
         "",
         'hint: flash-atn; did you mean "flash-attn"?',
-        "see: docs/troubleshooting.md#invalid-catalog",
+        "see: pipfallback help invalid-catalog",
     ]

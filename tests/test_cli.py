@@ -149,7 +149,7 @@ def test_no_build_fits_is_told_once_with_every_reason_and_what_would_help(tmp_pa
         "    python-tag     wheel is for CPython 3.10 (cp310); this is CPython 3.11",
         "",
         "hint: with Python 3.10 the Publisher build 2.8.2 would fit",
-        "see: docs/troubleshooting.md#no-build-fits",
+        "see: pipfallback help no-build-fits",
     ]
 
 
@@ -494,4 +494,7 @@ def test_a_typing_mistake_is_told_with_what_was_meant(words: list[str], said: st
 def test_pips_commands_are_those_that_pip_has() -> None:
     commands_dict = importlib.import_module("pip._internal.commands").commands_dict
     assert set(commands_dict) <= pip_options.COMMANDS
-    assert not (cli.COMMANDS.keys() - {"install", "download", "wheel", "lock", "completion"}) & pip_options.COMMANDS
+    assert (
+        not (cli.COMMANDS.keys() - {"install", "download", "wheel", "lock", "completion", "help"})
+        & pip_options.COMMANDS
+    )

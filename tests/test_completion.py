@@ -111,7 +111,7 @@ def test_pips_commands_are_those_of_real_pips(tmp_path: Path, environ: dict[str,
         python = make_venv(tmp_path / pip, pip=pip)
         code = "from pip._internal.commands import commands_dict; print(*commands_dict)"
         found |= set(run([python, "-W", "ignore", "-c", code], env=environ).stdout.split())
-    assert found - set(PIPS_COMMANDS) == {"install", "download", "wheel", "lock", "completion"}
+    assert found - set(PIPS_COMMANDS) == {"install", "download", "wheel", "lock", "completion", "help"}
     assert set(PIPS_COMMANDS) <= found
 
 

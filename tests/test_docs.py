@@ -30,6 +30,7 @@ from pipfallback.catalog_files import Layer
 from pipfallback.catalog_reader import mistaken, read_file
 from pipfallback.cli import COMMANDS
 from pipfallback.commands import catalog, dockerfile
+from pipfallback.commands.explained import sections
 from pipfallback.completion import SHELLS
 from pipfallback.manual import OWN_COMMANDS
 from pipfallback.net.failures import FetchCause
@@ -145,7 +146,7 @@ def test_every_file_of_the_repository_that_is_named_is_there(page: Path) -> None
 def test_each_error_has_its_heading_in_troubleshooting_and_each_heading_its_error() -> None:
     text = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
     headings = re.findall(r"^### (.*)$", text, re.MULTILINE)
-    assert sorted(headings) == sorted(generator().errors())
+    assert sorted(headings) == sorted(generator().errors()) == sorted(sections())
     for section in re.split(r"^### ", text.partition("\n## When an import fails")[0], flags=re.MULTILINE)[1:]:
         told = [part for part in ("**Symptom.**", "**Cause.**", "**What to do.**") if part in section]
         assert len(told) == 3, section.partition("\n")[0]

@@ -34,7 +34,7 @@ def test_a_context_that_is_no_cause_is_not_told() -> None:
 
 
 def test_an_error_with_a_reference_of_its_own_says_where_it_is_explained() -> None:
-    assert errors.NothingFitsError("none").see == "docs/troubleshooting.md#no-build-fits"
+    assert errors.NothingFitsError("none").see == "pipfallback help no-build-fits"
     assert PipfallbackError("the disk is full").see is None
 
 

@@ -86,6 +86,38 @@ def test_the_other_commands_look_alike(command: str, environ: dict[str, str]) ->
     assert "Options:\n" in done.stdout
 
 
+@pytest.mark.parametrize("command", ["plan", "catalog", "dockerfile", "env"])
+def test_help_of_a_command_is_what_the_command_says_itself(command: str) -> None:
+    asked, own = run_pipfallback(["help", command]), run_pipfallback([command, "--help"])
+    assert (asked.code, asked.stdout, asked.stderr) == (own.code, own.stdout, own.stderr) == (0, own.stdout, "")
+
+
+def test_help_alone_is_the_overview_and_of_a_command_of_pips_what_pip_says(python: Path) -> None:
+    assert run_pipfallback(["help"]).stdout == run_pipfallback(["help", "help"]).stdout == manual.HELP
+    assert "pip uninstall [options]" in run_pipfallback(["help", "uninstall"], python=python).stdout
+
+
+def test_every_error_names_the_command_that_explains_it() -> None:
+    failed = run_pipfallback(["plan", "flash-atn"])
+    assert failed.code != 0
+    *_, see = failed.stderr.splitlines()
+    helped = run_pipfallback(see.removeprefix("see: pipfallback ").split())
+    assert (helped.code, helped.stderr) == (0, "")
+    assert re.findall(r"^(Symptom|Cause|What to do)\.", helped.stdout, re.MULTILINE) == [
+        "Symptom",
+        "Cause",
+        "What to do",
+    ]
+    assert [line for line in helped.stdout.splitlines() if len(line) > 80 or "](" in line] == []
+
+
+def test_what_nobody_can_explain_gets_a_suggestion_or_the_whole_list() -> None:
+    near, far = run_pipfallback(["help", "no-buil-fits"]), run_pipfallback(["help", "xyzzy"])
+    assert (near.code, far.code) == (2, 2)
+    assert "hint: did you mean no-build-fits?" in near.stderr
+    assert "not-restored" in far.stderr
+
+
 @pytest.mark.parametrize("command", ["lock", "completion"])
 def test_those_that_pip_has_too_show_both(command: str, python: Path) -> None:
     done = run_pipfallback([command, "--help"], python=python)

@@ -22,7 +22,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_it_holds_the_package_and_nothing_else(wheel: Path) -> None:
     modules = {path.relative_to(PACKAGE.parent).as_posix() for path in PACKAGE.rglob("*.py")}
-    expected = modules | {"pipfallback/py.typed", "pipfallback/fallbacks.toml"}
+    expected = modules | {"pipfallback/py.typed", "pipfallback/fallbacks.toml", "pipfallback/troubleshooting.md"}
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
         # One source of truth: the catalog in the wheel is the file at the top of the repository.
@@ -56,6 +56,8 @@ def test_it_runs_where_it_is_installed(wheel: Path, tmp_path: Path, environ: dic
         done = run([*command, "--version"], env=environ)
         assert done.code == 0, done.said
         assert __version__ in done.stdout
+    helped = run([python.parent / "pipfallback", "help", "no-build-fits"], env=environ)
+    assert (helped.code, helped.stderr, helped.stdout.split()[0]) == (0, "", "Symptom."), helped.said
 
 
 @pytest.mark.slow

@@ -30,6 +30,7 @@ COMMANDS = {
     "completion": "completion",
     "dockerfile": "dockerfile",
     "lock": "lock",
+    "help": "explained",
 }
 
 
@@ -90,6 +91,8 @@ def _show_error(error: PipfallbackError, *, as_json: bool) -> None:
 
 
 def _run(words: list[str]) -> int:
+    if words[:1] == ["help"] and len(words) == 2 and words[1] in COMMANDS:
+        words = [words[1], "--help"]
     if not words or words[0] in {"-h", "--help"}:
         from pipfallback.manual import HELP  # start-up: only where it is shown
 

@@ -22,7 +22,6 @@ PIPS_COMMANDS = {
     "debug": "show information useful for debugging pip",
     "freeze": "output installed packages in requirements format",
     "hash": "compute hashes of package archives",
-    "help": "show help for pip's commands",
     "index": "inspect information available from package indexes",
     "inspect": "inspect the Python environment",
     "list": "list installed packages",
@@ -51,7 +50,11 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
 
 _CHOOSING = frozenset({"install", "download", "wheel"})
 _PIPPED = _CHOOSING | {"lock"}
-_ACTIONS = {"catalog": ("check", "list", "add", "hash", "schema"), "completion": SHELLS}
+_ACTIONS = {
+    "catalog": ("check", "list", "add", "hash", "schema"),
+    "completion": SHELLS,
+    "help": (*manual.OWN_COMMANDS, *PIPS_COMMANDS),
+}
 # What the arguments of a command are besides options.
 _NAMES = frozenset({"install", "download", "wheel", "plan", "verify", "lock"})
 _PATHS = frozenset({"install", "download", "wheel", "explain", "dockerfile", "lock", "catalog"})

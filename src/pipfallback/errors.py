@@ -39,8 +39,8 @@ class PipfallbackError(Exception):
 
     @property
     def see(self) -> str | None:
-        """Where the documentation explains the error; None for one without a reference of its own."""
-        return None if self.reference == PipfallbackError.reference else f"{TROUBLESHOOTING}#{self.reference}"
+        """The command that explains the error; None for one without a reference of its own."""
+        return None if self.reference == PipfallbackError.reference else f"pipfallback help {self.reference}"
 
 
 def _chain(error: BaseException | None) -> Iterator[str]:

@@ -165,6 +165,7 @@ OWN_COMMANDS = {
     "dockerfile": ("FILE", "what the install lines of a Dockerfile will meet"),
     "catalog": ("ACTION ...", "check, list and extend the files that know the builds"),
     "completion": ("SHELL", "the script with which bash, zsh or fish completes it"),
+    "help": ("TOPIC", "of a command, or of an error by its reference (see: ...)"),
 }
 
 _ABOUT = """\
