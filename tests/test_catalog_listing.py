@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -123,3 +124,9 @@ def test_a_name_that_nobody_knows_is_an_error() -> None:
         'hint: flash-atn; did you mean "flash-attn"?',
         "see: pipfallback help invalid-catalog",
     ]
+
+
+def test_the_value_of_an_option_before_the_action_is_not_taken_for_it(tmp_path: Path) -> None:
+    after = run_pipfallback(["catalog", "list", "--python", sys.executable, "torch"], cwd=tmp_path)
+    before = run_pipfallback(["catalog", "--python", sys.executable, "list", "torch"], cwd=tmp_path)
+    assert (before.code, before.stdout) == (after.code, after.stdout) == (0, after.stdout), before.said

@@ -51,8 +51,8 @@ def test_the_oldest_and_the_newest_target_answer(version: str, tmp_path: Path) -
     put(site_packages(python), good="", bad="import nothing_of_this_name\n")
     assert imported(python, "good").status == "imports"
     assert imported(python, "bad").message == (
-        "import bad: ModuleNotFoundError: No module named 'nothing_of_this_name' "
-        "(it needs the module nothing_of_this_name, which is not installed)"
+        "it needs the module nothing_of_this_name, which is not installed "
+        "(import bad: ModuleNotFoundError: No module named 'nothing_of_this_name')"
     )
 
 
@@ -73,7 +73,8 @@ def test_an_undefined_symbol_is_told_without_the_long_path(interpreter: Path, si
     verdict = imported(interpreter, "flash_attn_2_cuda")
     assert verdict.status == "broken"
     assert verdict.message is not None
-    assert verdict.message.startswith("import flash_attn_2_cuda: ImportError: flash_attn_2_cuda.cpython-")
+    assert verdict.message.startswith("built for another torch, or with the new C++ ABI: it needs c10::Error::Error, ")
+    assert " (import flash_attn_2_cuda: ImportError: flash_attn_2_cuda.cpython-" in verdict.message
     assert "undefined symbol: _ZN3c105ErrorC2" in verdict.message
     assert str(site) not in verdict.message
     assert str(site) in verdict.output
@@ -301,7 +302,7 @@ def test_a_smoke_test_that_fails_is_told_as_such(
     assert verdict.status == status
     assert verdict.module is None
     assert verdict.message is not None
-    assert verdict.message.startswith(message)
+    assert message in verdict.message
 
 
 def test_a_crash_in_the_smoke_test_is_a_crash(interpreter: Path, site: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipfallback import processes
-from pipfallback.import_failures import Diagnosis, diagnose, soft_failure
+from pipfallback.import_failures import diagnose, soft_failure
 
 _SCRIPT = Path(__file__).with_name("_verify.py")
 
@@ -131,9 +131,8 @@ def _passed(output: str, *, smoke: bool) -> Verdict:
     if _NO_DEVICE.search(line):
         return Verdict(status="inconclusive", cause="no-driver", message=line)
     found = diagnose(output)
-    return Verdict(
-        status="broken", cause="soft-failure", message=f"it imports, but says: {_told(line, found)}", hint=found.hint
-    )
+    said = line if found.words is None else f"{line} ({found.words})"
+    return Verdict(status="broken", cause="soft-failure", message=f"it imports, but says: {said}", hint=found.hint)
 
 
 def _failed(error: str, traceback: str, module: str | None, trial: Trial) -> Verdict:
@@ -147,17 +146,14 @@ def _failed(error: str, traceback: str, module: str | None, trial: Trial) -> Ver
             hint=_NO_DEVICE_HINT,
         )
     found = diagnose(f"{error}\n{traceback}", own=trial.modules, files=trial.files)
+    line = _one_line(error, module)
     return Verdict(
         status="broken",
         module=module,
         cause=found.cause,
-        message=_told(_one_line(error, module), found),
+        message=line if found.words is None else f"{found.words} ({line})",
         hint=found.hint,
     )
-
-
-def _told(line: str, found: Diagnosis) -> str:
-    return line if found.words is None else f"{line} ({found.words})"
 
 
 def _died(done: processes.Finished, trial: Trial, *, in_smoke: bool) -> Verdict:

@@ -62,7 +62,9 @@ def run(words: Sequence[str]) -> int:
     """Do what the word behind ``catalog`` says; the exit code."""
     place = words.index("catalog")
     given = [*words[:place], *words[place + 1 :]]
-    action = next((word for word in given if not word.startswith("-")), None)
+    plain = [word for word in given if not word.startswith("-")]
+    # Of "catalog --python PATH list" the second: what an option takes comes before the action.
+    action = next((word for word in plain if word in _ACTIONS), plain[0] if plain else None)
     if action is None and {"--help", "-h"} & {*given}:
         say(HELP.rstrip())
         return 0
