@@ -32,7 +32,9 @@ def plan_table(plan: Plan, environment: Environment, *, everything: bool = False
     """The builds in the order in which they would be tried, then the nearest of those that are refused."""
     accepted = [decision for decision in plan.decisions if decision.accepted]
     refused = [decision for decision in plan.decisions if not decision.accepted]
-    asked = without_credentials(plan.request.text)
+    request = plan.request
+    # A URL would fill two lines, and its file stands below, "as asked".
+    asked = request.name if request.is_wheel and request.name else without_credentials(request.text)
     lines: list[RenderableType] = [Text(f"{asked}: {_count(accepted)} {in_words(environment)}", style="bold")]
     shown = accepted if everything else accepted[:_ACCEPTED]
     names = _Names()
