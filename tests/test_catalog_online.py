@@ -249,7 +249,7 @@ def test_a_page_for_a_torch_that_is_not_known_is_noted(
         4,
         "note",
         "no-answer",
-        "its page depends on torch, which is not known (--torch and --cuda ask about another machine)",
+        "its page depends on torch, which is not known (pipfallback plan NAME --torch 2.7.1+cu126 asks about another machine)",
     )
 
 

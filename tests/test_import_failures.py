@@ -95,8 +95,26 @@ CASES = {
         "windows-dll",
         "flash_attn_2_cuda needs a DLL",
     ),
+    "a part of torch that another torch has": (
+        "ModuleNotFoundError: No module named 'torch._six'",
+        "dependency-version",
+        "it needs the module torch._six, which the torch that is installed does not have",
+    ),
+    "a part of a dependency": (
+        "ModuleNotFoundError: No module named 'numpy.core.nothing'",
+        "dependency-version",
+        "which the numpy.core that is installed does not have",
+    ),
+    "protobuf": (
+        (
+            "TypeError: Descriptors cannot be created directly.\nIf this call came from a _pb2.py file, your generated code "
+            "is out of date and must be regenerated with protoc >= 3.19.0."
+        ),
+        "dependency-version",
+        "too old for the protobuf that is installed",
+    ),
     "a dependency": (
-        "ModuleNotFoundError: No module named 'einops.layers'",
+        "ModuleNotFoundError: No module named 'einops'",
         "missing-dependency",
         "it needs the module einops",
     ),
@@ -143,6 +161,13 @@ def test_a_package_that_imports_and_says_that_it_does_not_work_is_heard(line: st
 
 def test_other_output_is_no_failure() -> None:
     assert soft_failure("WARNING: Failed to import something else\n") is None
+
+
+def test_a_line_that_ends_with_a_colon_is_told_with_the_next() -> None:
+    said = "WARNING: xFormers can't load C++/CUDA extensions. xFormers was built for:\n    PyTorch 2.7.0+cu126 with CUDA 1206\n"
+    assert soft_failure(said) == (
+        "WARNING: xFormers can't load C++/CUDA extensions. xFormers was built for: PyTorch 2.7.0+cu126 with CUDA 1206"
+    )
 
 
 # Quotes that hold no message of a program, or that were cut before it says what is missing; by thread.

@@ -94,7 +94,8 @@ def test_help_of_a_command_is_what_the_command_says_itself(command: str) -> None
 
 def test_help_alone_is_the_overview_and_of_a_command_of_pips_what_pip_says(python: Path) -> None:
     assert run_pipfallback(["help"]).stdout == run_pipfallback(["help", "help"]).stdout == manual.HELP
-    assert "pip uninstall [options]" in run_pipfallback(["help", "uninstall"], python=python).stdout
+    pips = run_pipfallback(["help", "uninstall"], python=python).stdout
+    assert "pip uninstall [options]" in " ".join(pips.split())  # which pip breaks where the path is long
 
 
 def test_every_error_names_the_command_that_explains_it() -> None:

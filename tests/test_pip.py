@@ -130,6 +130,15 @@ def test_a_pip_that_is_killed_is_an_interruption(tmp_path: Path) -> None:
     assert done.failure.cause is Cause.INTERRUPTED
 
 
+def test_ctrl_c_before_pip_hears_it_is_an_interruption_and_no_traceback(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    done = fake_pip(tmp_path, "import os, time; os.kill(os.getpid(), 2); time.sleep(20)").run([])
+    assert done.failure is not None
+    assert (done.exit_code, done.failure.cause) == (130, Cause.INTERRUPTED)
+    assert capfd.readouterr().err == ""
+
+
 def test_pip_does_not_outlive_us(tmp_path: Path) -> None:
     """Killed with SIGKILL, pipfallback can end nothing; the shim has asked the kernel to."""
     code = "import time; print('up', flush=True)"

@@ -174,11 +174,19 @@ def test_sources_that_cannot_be_reached_for_one_reason_share_a_line() -> None:
     assert error.details == (
         "d: no answer in time",
         f"e: {other.text}",
-        "3 sources cannot be reached: [Errno 111] Connection refused: x.org (a, b); z.org (c)",
+        "3 sources cannot be reached: [Errno 111] Connection refused (through the proxy 127.0.0.1): x.org (a, b); z.org (c)",
     )
-    assert error.hints == ("try y",)
+    assert error.message == "flash-attn: no build is known, and 5 of its sources could not be asked"
+    assert error.hints == ("5 sources could not be asked: check the network and its proxy settings, then ask again",)
     few = nothing_fits("flash-attn", (), HERE, None, notes=dead[:2])
     assert few.details == (f"a: {dead[0].text}", f"b: {dead[1].text}")
+    assert few.hints == ("try y",)
+    withdrawn = Note(source="a", text="withdrawn", cause="yanked", hint="pin it")
+    empty = nothing_fits("flash-attn", (), HERE, None, notes=[withdrawn])
+    assert (empty.message, empty.hints[0]) == (
+        "flash-attn: none of its sources lists a build",
+        "name one in a fallbacks.toml (docs/fallbacks-toml.md)",
+    )
 
 
 def test_no_build_works_lists_what_was_tried_and_what_was_not() -> None:

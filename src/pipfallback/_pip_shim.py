@@ -322,4 +322,10 @@ def main() -> None:
 
 
 if __name__ == "__main__":  # _uv_shim.py shares hold and die_with_parent
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:  # before pip was there to say "Operation cancelled by user"
+        import signal
+
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)  # as Python ends then, without its traceback

@@ -79,8 +79,13 @@ def soft_failure(output: str) -> str | None:
     found = _SOFT.search(output)
     if found is None:
         return None
-    start = output.rfind("\n", 0, found.start()) + 1
-    return output[start:].partition("\n")[0].strip()
+    return first_line(output[output.rfind("\n", 0, found.start()) + 1 :])
+
+
+def first_line(text: str) -> str:
+    """The first line that says something; with the next, where it ends with a colon and that says what."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
 
 
 def _undefined_symbol(text: str) -> Diagnosis | None:
@@ -219,6 +224,16 @@ def _numpy(text: str) -> Diagnosis | None:
     )
 
 
+def _protobuf(text: str) -> Diagnosis | None:
+    if "Descriptors cannot be created directly" not in text:  # google/protobuf/descriptor.py, since 4.21
+        return None
+    return Diagnosis(
+        cause="dependency-version",
+        words="its generated code is too old for the protobuf that is installed",
+        hint="protobuf<3.21 (so that error itself says)",
+    )
+
+
 def _windows(text: str) -> Diagnosis | None:
     found = re.search(r"DLL load failed while importing (?P<module>\w+)", text)  # the rest is in the user's language
     if found is None:
@@ -239,11 +254,18 @@ def _missing_module(text: str, own: Sequence[str], files: Sequence[str]) -> Diag
         return Diagnosis(cause="wrong-python", words=f"{module} is there, but built for CPython {python}")
     if any(module == each or each.startswith(f"{module}.") for each in own):
         return Diagnosis(cause="missing-module", words=f"it brings no module {module}")
-    missing = module.partition(".")[0]
+    parent = module.rpartition(".")[0]
+    if parent:  # of a package that is not there, Python names the package alone (importlib, _find_and_load_unlocked)
+        other = "a build for the torch that is here" if parent == "torch" else f"another version of it, or of {parent}"
+        return Diagnosis(
+            cause="dependency-version",
+            words=f"it needs the module {module}, which the {parent} that is installed does not have",
+            hint=other,
+        )
     return Diagnosis(
         cause="missing-dependency",
-        words=f"it needs the module {missing}, which is not installed",
-        hint=f"install what provides {missing}",
+        words=f"it needs the module {module}, which is not installed",
+        hint=f"install what provides {module}",
     )
 
 
@@ -257,5 +279,5 @@ def _pythons_of(module: str, files: Sequence[str]) -> Iterator[str]:
 _Recogniser: TypeAlias = Callable[[str], "Diagnosis | None"]
 # What says most comes first: an undefined symbol may be followed by "operator ... does not exist".
 _RECOGNISERS: tuple[_Recogniser, ...] = (
-    _undefined_symbol, _old_library, _own_file, _missing_library, _gpu, _numpy, _windows, _operator
+    _undefined_symbol, _old_library, _own_file, _missing_library, _gpu, _numpy, _protobuf, _windows, _operator
 )  # fmt: skip

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from packaging.tags import Tag
+from packaging.version import Version
 
 from pipfallback.builds import Build
 from pipfallback.compatibility import Decision, judge
@@ -40,6 +41,7 @@ _KIND_OF = {
     **dict.fromkeys(("abi-tag", "requires-python"), "python-tag"),
     "platform-tag": "glibc",  # of another platform only the level of glibc can be changed
 }
+_PYTHON = "python-tag"
 _PYTHONS = tuple(f"3.{minor}" for minor in range(8, 16))
 
 
@@ -107,12 +109,28 @@ def _refused_alike(decisions: list[Decision]) -> dict[frozenset[str], list[Decis
     """The refused for whose sake a change may be advised, best first, by the kinds of change that they ask for."""
     here = {decision.candidate.build.version.public for decision in decisions if decision.accepted}
     refused = [decision for decision in decisions if not decision.accepted]
+    known = {_release(decision): kinds for decision in refused if _PYTHON not in (kinds := _kinds(decision))}
     alike: dict[frozenset[str], list[Decision]] = {}
     for decision in sorted(refused, key=lambda each: key(each, Wish())):
         kinds = _kinds(decision)
+        if _says_nothing(decision.candidate.build) and not known.get(_release(decision), kinds) <= kinds:
+            continue
         if kinds == {"trust"} or decision.candidate.build.version.public not in here:
             alike.setdefault(kinds, []).append(decision)
     return alike
+
+
+def _release(decision: Decision) -> tuple[str | None, Version]:
+    return decision.candidate.source, decision.candidate.build.version
+
+
+def _says_nothing(build: Build) -> bool:
+    """Whether a name states neither torch nor accelerator.
+
+    What was found in one file of such a release, for this Python, is then true of those for other Pythons, too, which
+    nobody has looked into.
+    """
+    return build.torch is None and build.cuda is None and build.rocm is None and not build.cpu
 
 
 def _no_build_for_this_machine(decisions: list[Decision], environment: Environment) -> list[Hint]:

@@ -41,6 +41,8 @@ _VERIFIED = {
     "inconclusive": "it could not be tried out on this machine",
     "skipped": "not verified",
 }
+_SILENT = frozenset({"unreachable", "timeout", "tls", "late"})
+_MANY_SILENT = 3  # sources, from which on it is the network and not a publisher
 _LISTED = 8  # refused builds that an error lists; `plan` and --outcome have them all
 
 
@@ -230,10 +232,16 @@ def nothing_fits(
 
     ``notes``: why something of the sources is not among them; ``hints``: what else can be done.
     """
-    said = (*hints, *(note.hint for note in notes if note.hint))
+    silent = len({note.source for note in notes if note.cause in _SILENT})
+    # That a withdrawn build could be pinned helps only where that one fits, which is not known here.
+    mute = {"yanked", *(_SILENT if silent >= _MANY_SILENT else ())}
+    heard = [note.hint for note in notes if note.hint and note.cause not in mute]
+    network = f"{silent} sources could not be asked: check the network and its proxy settings, then ask again"
+    said = (*([network] if silent >= _MANY_SILENT else []), *hints, *heard)
     if not decisions:
+        none = f"no build is known, and {silent} of its sources could not be asked" if silent else "no build is known"
         return NothingFitsError(
-            f"{name}: none of its sources lists a build" if notes else f"{name}: no build is known",
+            f"{name}: none of its sources lists a build" if notes and not silent else f"{name}: {none}",
             details=tuple(notes_in_words(notes)),
             hints=said or ("name one in a fallbacks.toml (docs/fallbacks-toml.md)",),
         )

@@ -291,8 +291,8 @@ def _facts(decision: Decision) -> Iterator[tuple[str, str]]:
         "CUDA",
         "none (CPU only)" if build.cpu else build.cuda or (f"none (ROCm {build.rocm})" if build.rocm else "not said"),
     )
-    label = "not said" if build.cxx11_abi_label is None else str(build.cxx11_abi_label).upper()
-    yield "C++11 ABI", f"{_abi(build.cxx11_abi)}; the name says {label}"
+    label = "does not say" if build.cxx11_abi_label is None else f"says {str(build.cxx11_abi_label).upper()}"
+    yield "C++11 ABI", f"{_abi(build.cxx11_abi)}; the name {label}"
     if build.archs is not None:
         yield "GPUs", ", ".join(build.archs)
     if decision.candidate.source:

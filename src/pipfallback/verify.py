@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipfallback import processes
-from pipfallback.import_failures import diagnose, soft_failure
+from pipfallback.import_failures import diagnose, first_line, soft_failure
 
 _SCRIPT = Path(__file__).with_name("_verify.py")
 
@@ -176,7 +176,7 @@ def _signal_name(number: int) -> str:
 
 
 def _one_line(error: str, module: str | None) -> str:
-    first = next((line.strip() for line in error.splitlines() if line.strip()), error)
+    first = first_line(error) or error
     # The dynamic loader names the whole path of the library; its file name tells as much.
     first = re.sub(r"/\S*/(\S+\.so[\w.]*)", r"\1", first)
     return f"import {module}: {first}" if module else f"smoke test: {first}"

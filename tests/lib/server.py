@@ -164,6 +164,9 @@ class _HttpServer(http.server.ThreadingHTTPServer):
 
     daemon_threads = False
     block_on_close = True
+    request_queue_size = (
+        128  # as servers have it: with 5, a SYN is dropped where many threads ask, and comes a second late
+    )
 
     def __init__(self, owner: Server) -> None:
         self.owner = owner

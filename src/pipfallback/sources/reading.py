@@ -12,7 +12,7 @@ from pipfallback.catalog import Source
 from pipfallback.toml_document import redacted
 
 _MANY = 3  # sources that cannot be reached, from which on they share a line
-_UNREACHED = re.compile(r"(?P<host>\S+)(?: \([^)]*\))? cannot be reached: (?P<why>.*)$")  # net.transport
+_UNREACHED = re.compile(r"(?P<host>\S+)(?P<way> \([^)]*\))? cannot be reached: (?P<why>.*)$")  # net.transport
 _FRAGMENT_HASH = re.compile(r"(?:^|&)sha256=([0-9a-fA-F]{64})(?:&|$)")
 
 
@@ -36,11 +36,11 @@ def in_words(notes: Sequence[Note], *, hints: bool = False) -> Iterator[str]:
     Without a network a package with a dozen sources would have a dozen lines that say the same.
     """
     reasons = [_UNREACHED.search(note.text) if note.cause == "unreachable" else None for note in notes]
-    counts = Counter(reason["why"] for reason in reasons if reason is not None)
+    counts = Counter(_why(reason) for reason in reasons if reason is not None)
     dead: dict[str, list[tuple[str, Note]]] = {}
     for note, reason in zip(notes, reasons, strict=True):
-        if reason is not None and counts[reason["why"]] >= _MANY:
-            dead.setdefault(reason["why"], []).append((reason["host"], note))
+        if reason is not None and counts[_why(reason)] >= _MANY:
+            dead.setdefault(_why(reason), []).append((reason["host"], note))
         else:
             yield f"{note.source}: {note.text}" + _hinted([note], hints=hints)
     for why, among in dead.items():
@@ -50,6 +50,11 @@ def in_words(notes: Sequence[Note], *, hints: bool = False) -> Iterator[str]:
         places = "; ".join(f"{host} ({', '.join(sources)})" for host, sources in by_host.items())
         told = _hinted([note for _, note in among], hints=hints)
         yield f"{len(among)} sources cannot be reached: {why}: {places}{told}"
+
+
+def _why(reason: re.Match[str]) -> str:
+    """The reason, and the proxy where one stands between: it may be the proxy that is dead."""
+    return reason["why"] + (reason["way"] or "")
 
 
 def _hinted(notes: Sequence[Note], *, hints: bool) -> str:

@@ -45,10 +45,15 @@ def fill(template: str, environment: Environment) -> tuple[Filled, ...] | Unfill
     torch = environment.torch
     if wanted & {"torch", "torch_series", "torch_packed", "cuda"} and torch is None:
         there = "is not installed" if environment.origins.get("torch") != "unknown" else "is not known"
-        return Unfilled(f"its page depends on torch, which {there}", "--torch and --cuda ask about another machine")
+        return Unfilled(
+            f"its page depends on torch, which {there}",
+            "pipfallback plan NAME --torch 2.7.1+cu126 asks about another machine",
+        )
     accelerator = _accelerator(environment)
     if "cuda" in wanted and accelerator is None:
-        return Unfilled("its page depends on torch's CUDA, which is not known", "--cuda states it")
+        return Unfilled(
+            "its page depends on torch's CUDA, which is not known", "pipfallback plan NAME --cuda 12.6 states it"
+        )
     filled: dict[str, Filled] = {}
     for release in _releases(environment):
         values = {**_torch_values(release), **_python_values(environment), "cuda": accelerator or ""}
