@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,11 @@ from lib.program import Completed, run_pipfallback
 from lib.publishers_server import Asset, Publishers, Release, rate_limited
 from lib.server import HTML_PAGE, NO_RANGES, Answer, fail
 from lib.wheels import make_wheel, sha256
+from pipfallback.catalog_work.publishers import absent
+from pipfallback.net.client import Client
+from pipfallback.net.hops import Hop
+from pipfallback.net.settings import NetworkSettings
+from pipfallback.sources.gathering import WORKERS
 
 HEAD = 'schema = 1\n[package.wobbly]\nimport = "wobbly"\n'
 
@@ -282,3 +288,19 @@ def test_a_token_in_a_url_is_asked_with_and_never_shown(
     done = check(tmp_path, HEAD + source("url", url), environ, "--json")
     assert [one["rule"] for one in json.loads(done.stdout)["findings"]] == ["secret", "gone"], done.said
     assert "s3cret" not in done.said
+
+
+def test_a_host_that_is_gone_is_not_asked_for_each_of_its_files() -> None:
+    asked: list[str] = []
+
+    class Counting(Client):
+        def hop(self, url: str) -> Hop:
+            asked.append(url)
+            return super().hop(url)
+
+    with socket.socket() as taken, Counting(NetworkSettings(proxy="", retries=0), environ={}) as client:
+        taken.bind(("127.0.0.1", 0))  # and does not listen: connections are refused
+        files = [f"http://127.0.0.1:{taken.getsockname()[1]}/wobbly-1.{n}-py3-none-any.whl" for n in range(500)]
+        failures = absent(client, files)
+    assert {failures[file].cause for file in files} == {"unreachable"}
+    assert 0 < len(asked) <= WORKERS

@@ -121,7 +121,8 @@ def absent(client: Client, locations: Sequence[str], *, zipped: bool = True) -> 
 
     ``zipped``: what is no zip is no answer, such as a login page.
     """
-    asked = [_asked(client, one, zipped=zipped) for one in locations]
+    dead: dict[str, FetchFailure] = {}
+    asked = [_asked(client, one, dead, zipped=zipped) for one in locations]
     late = FetchFailure(cause="timeout", message=f"did not answer within {SECONDS:.0f} s")
     failures = {}
     for location, got in zip(locations, Gathering(asked, seconds=SECONDS).wait(), strict=True):
@@ -132,10 +133,19 @@ def absent(client: Client, locations: Sequence[str], *, zipped: bool = True) -> 
     return failures
 
 
-def _asked(client: Client, location: str, *, zipped: bool) -> Iterable[FetchFailure | None]:
+def _asked(
+    client: Client, location: str, dead: dict[str, FetchFailure], *, zipped: bool
+) -> Iterable[FetchFailure | None]:
+    """``dead``: why hosts cannot be reached; a pattern has thousands of files on one of them, which is asked no more."""
+    host = host_of(location)
+    if host in dead:
+        yield dead[host]
+        return
     tries = Tries(client.patience, client.settings.retries)
     while (failure := _try(client, location, zipped=zipped)) is not None and tries.again(failure):
         pass
+    if failure is not None and failure.cause == "unreachable":
+        dead[host] = failure
     yield failure
 
 

@@ -41,7 +41,7 @@ Work on fallbacks.toml files, which say where builds of packages are published.
 
 Commands:
   check [FILE...]          what is wrong with the files in force, or with FILE
-  list [NAME...]           packages, their sources, whose builds these are, and how many
+  list [NAME...]           packages, their sources, whose builds, and how many
   add URL...               write an entry for wheels, with their hashes
   hash [FILE]              fill in the missing hashes of single wheels
   schema                   print the JSON Schema of the format, for editors

@@ -21,7 +21,7 @@ options and pip's, files, and the names of the packages that the catalog knows:
 
   bash    eval "$(pipfallback completion bash)"      in ~/.bashrc
   zsh     source <(pipfallback completion zsh)       in ~/.zshrc
-  fish    pipfallback completion fish | source       in ~/.config/fish/config.fish
+  fish    pipfallback completion fish | source    in ~/.config/fish/config.fish
 
 With dashes (--bash, --zsh, --fish, --powershell) it is pip's own command, which
 completes pip:
