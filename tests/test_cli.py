@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from lib.program import Completed, run, run_pipfallback
+from lib.server import Server
 from lib.torch import make_torch
 from lib.venvs import make_venv, site_packages
 from pipfallback import cli, pip_options
@@ -241,6 +242,13 @@ def test_explain_answers_the_others_where_one_argument_is_unreadable() -> None:
     assert human.code == 1
     assert "notes.txt: " in human.stdout
     assert FITS in human.stdout
+
+
+def test_a_url_at_which_there_is_nothing_fits_nowhere(server: Server) -> None:
+    done = run_pipfallback(["explain", server.url_of(f"/{FITS}")])
+    assert done.code == 1
+    assert "there is no such file (127.0.0.1 answered 404" in done.stdout
+    assert "fit CPython" not in done.stdout
 
 
 def test_env_of_an_interpreter_is_the_documented_form_and_plan_reads_it_again(tmp_path: Path) -> None:

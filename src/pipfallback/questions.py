@@ -15,6 +15,7 @@ from pipfallback.environment import Environment
 from pipfallback.file_facts import Findings
 from pipfallback.inspection.wheel import InvalidWheelError, read_metadata
 from pipfallback.looking_inside import Inside
+from pipfallback.net.failures import FetchFailure
 from pipfallback.net.local import local_path
 from pipfallback.requests import Request, RequestError, read_request
 from pipfallback.sources import Asking, Listing, Note, candidates, leaves_out, with_the_rest
@@ -169,6 +170,9 @@ def _looked_into(
             afar = inside.explain_url(location)
             if afar is None:
                 return plain
+            if isinstance(afar, FetchFailure) and afar.cause == "not-found":
+                there = f"there is no such file ({afar.message}); the name alone can be judged"
+                return Explanation(argument=plain.argument, error=there)
             if not isinstance(afar, tuple):
                 return replace(plain, unread=getattr(afar, "message", str(afar)))
             known, found = afar[0].metadata, afar[1]
