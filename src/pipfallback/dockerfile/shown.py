@@ -194,9 +194,9 @@ def _judged_lines(judged: Judged) -> Iterator[tuple[str, str]]:
 def _reasons(judged: Judged) -> Iterator[str]:
     decision = judged.decision
     if judged.pythons == PYTHONS:
-        yield "    its Python is not known; for each that is usual something may fit"
+        yield "    its Python is not known (--python-version states it); for each that is usual something may fit"
     elif judged.pythons:
-        yield f"    its Python is not known; something may fit if it is {_listed(judged.pythons)}"
+        yield f"    its Python is not known (--python-version states it); something may fit if it is {_listed(judged.pythons)}"
     elif judged.verdict == "unknown" and judged.notes:
         yield "    nothing that is known fits; what could not be asked may have something"
     if decision is None or judged.verdict == "unknown":

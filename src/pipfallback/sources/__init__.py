@@ -137,7 +137,7 @@ def _at_hand(package: Package, ask: Asking | None) -> _Here:
         elif lister := _LISTERS.get(source.kind):
             here[position] = tuple(lister(source, position))
         elif ask is None:
-            here[position] = (Note(source=source.name, text="is not asked here", cause="offline"),)
+            here[position] = (Note(source=source.name, text="not asked here", cause="offline"),)
     return here
 
 

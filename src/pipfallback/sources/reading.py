@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -31,30 +30,36 @@ class Note:
 
 
 def in_words(notes: Sequence[Note], *, hints: bool = False) -> Iterator[str]:
-    """A line for each note, with its hint if ``hints``; one for many sources that cannot be reached for one reason.
+    """A line for each note, with its hint if ``hints``; one for many sources of which the same is said.
 
     Without a network a package with a dozen sources would have a dozen lines that say the same.
     """
-    reasons = [_UNREACHED.search(note.text) if note.cause == "unreachable" else None for note in notes]
-    counts = Counter(_why(reason) for reason in reasons if reason is not None)
-    dead: dict[str, list[tuple[str, Note]]] = {}
-    for note, reason in zip(notes, reasons, strict=True):
-        if reason is not None and counts[_why(reason)] >= _MANY:
-            dead.setdefault(_why(reason), []).append((reason["host"], note))
-        else:
+    alike: dict[str, list[Note]] = {}
+    for note in notes:
+        alike.setdefault(_gist(note), []).append(note)
+    for note in notes:
+        if len(alike[_gist(note)]) < _MANY:
             yield f"{note.source}: {note.text}" + _hinted([note], hints=hints)
-    for why, among in dead.items():
-        by_host: dict[str, list[str]] = {}
-        for host, note in among:
-            by_host.setdefault(host, []).append(note.source)
-        places = "; ".join(f"{host} ({', '.join(sources)})" for host, sources in by_host.items())
-        told = _hinted([note for _, note in among], hints=hints)
-        yield f"{len(among)} sources cannot be reached: {why}: {places}{told}"
+    for gist, among in alike.items():
+        if len(among) >= _MANY:
+            yield _together(gist, among) + _hinted(among, hints=hints)
 
 
-def _why(reason: re.Match[str]) -> str:
-    """The reason, and the proxy where one stands between: it may be the proxy that is dead."""
-    return reason["why"] + (reason["way"] or "")
+def _gist(note: Note) -> str:
+    """What is said, without the host; with the proxy where one stands between: it may be the proxy that is dead."""
+    found = _UNREACHED.search(note.text) if note.cause == "unreachable" else None
+    return note.text if found is None else found["why"] + (found["way"] or "")
+
+
+def _together(gist: str, notes: Sequence[Note]) -> str:
+    by_host: dict[str, list[str]] = {}
+    for note in notes:
+        found = _UNREACHED.search(note.text)
+        by_host.setdefault(found["host"] if found else "", []).append(note.source)
+    if "" in by_host:
+        return f"{len(notes)} sources: {gist} ({', '.join(note.source for note in notes)})"
+    places = "; ".join(f"{host} ({', '.join(sources)})" for host, sources in by_host.items())
+    return f"{len(notes)} sources cannot be reached: {gist}: {places}"
 
 
 def _hinted(notes: Sequence[Note], *, hints: bool) -> str:
