@@ -44,8 +44,10 @@ def version(asked: SpecifierSet, own: Version) -> Finding:
     public = own.__replace__(local=None)
     if asked.contains(own, prereleases=True) or asked.contains(public, prereleases=True):
         return None
-    text = f"the request asks for {asked}; this is {public}"
-    return Mismatch(rule="version", wanted=str(asked), found=str(public), text=text)
+    found = str(own if "+" in str(asked) else public)  # of ==2.0+cu118 the label decides
+    return Mismatch(
+        rule="version", wanted=str(asked), found=found, text=f"the request asks for {asked}; this is {found}"
+    )
 
 
 def trust(allowed: Trust, candidate: Candidate) -> Finding:
