@@ -128,6 +128,7 @@ def test_builds_that_do_not_import_leave_the_older_working_version_as_it_was(sce
     before = tree(scene.prefix)
     done = scene.install(scene.server.url_of(broken[0]))
     assert done.code == 1, done.said
+    assert "pipfallback: flash-attn 2.8.3 does not work, and is undone: " in done.stderr.replace("_", "-")
     assert "none of the builds that were tried works" in done.stderr
     assert changes(before, tree(scene.prefix)) == []
     assert scene.label() == "+cu12torch2.7cxx11abiTRUE"
@@ -152,6 +153,7 @@ def test_a_name_that_is_satisfied_but_broken_gets_a_build_that_works(scene: Scen
     scene.catalog(works)
     done = scene.install("flash-attn>=2.8")
     assert done.code == 0, done.said
+    assert "2.8.3 is installed, but does not work: " in done.stderr
     assert scene.label() == "+cu12torch2.7cxx11abiTRUE"
     assert scene.outcome()["requests"][0]["primary"]["cause"] == "import-failed"
 
@@ -405,7 +407,20 @@ def test_max_attempts_ends_the_search_and_says_so(scene: Scene) -> None:
     done = scene.install("flash-attn", "--max-attempts", "2")
     assert done.code == 1
     assert len(scene.outcome()["attempts"]) == 2
-    assert "--max-attempts allows more" in done.stderr
+    assert "pipfallback: 2 builds did not work; --max-attempts allows more" in done.stderr
+
+
+def test_a_pre_release_that_pip_takes_for_want_of_a_wheel_is_told(scene: Scene) -> None:
+    links = scene.wheel("", version="2.9.0.dev5").parent
+    scene.catalog()
+    unasked, asked = ("flash-attn", "--find-links", links), ("flash-attn>=2.9.0.dev1", "--find-links", links)
+    told = "2.9.0.dev5 is a pre-release: pip found no wheel of a release, and builds none from its sources unless --allow-build"
+    done = scene.install(*unasked)
+    assert done.code == 0, done.said
+    assert told in done.stderr
+    assert "is a pre-release" not in scene.install(*unasked).stderr  # it is there already
+    scene.pip("uninstall", "--yes", "flash-attn")
+    assert "is a pre-release" not in scene.install(*asked).stderr
 
 
 def test_a_wheel_that_is_another_inside_is_never_given_to_pip(scene: Scene) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import and_
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
 
 from pipfallback import pins
 from pipfallback.arguments import CommandLine, Item
@@ -248,8 +249,13 @@ def _bounded_to_nothing(failure: Failure) -> str | None:
     return None if together.is_unsatisfiable() else asked[0].name
 
 
-def verdict_on(each: Managed, command: CommandLine, place: Workplace, tell: Tell) -> tuple[Primary, Verdict | None]:
-    """Whether what pip installed for a request by itself works; ``Primary.ok`` is False where it needs another build."""
+def verdict_on(
+    each: Managed, command: CommandLine, place: Workplace, tell: Tell, *, before: Mapping[str, Installed]
+) -> tuple[Primary, Verdict | None]:
+    """Whether what pip installed for a request by itself works; ``Primary.ok`` is False where it needs another build.
+
+    ``before``: what was installed when the command began.
+    """
     installed = place.installed().get(each.package.name)
     if installed is None:  # an environment marker excluded it
         return Primary(ok=True), None
@@ -257,13 +263,31 @@ def verdict_on(each: Managed, command: CommandLine, place: Workplace, tell: Tell
         message = f"pip left {installed.name} {installed.version} as it was: the wheel asked for calls itself the same"
         tell(message)
         return Primary(ok=False, cause="not-replaced", message=message), None
+    was = before.get(each.package.name)
+    new = was is None or (was.version, was.direct_url) != (installed.version, installed.direct_url)
+    if new and _is_unasked_prerelease(installed.version, each.request, command):
+        tell(
+            f"{installed.name} {installed.version} is a pre-release: pip found no wheel of a release, and builds none from its "
+            "sources unless --allow-build is given"
+        )
     if not command.own.verify:
         return Primary(ok=True), None
     verdict = place.verify(each.package, installed.version, timeout=command.own.verify_timeout)
     if verdict.acceptable:
         return Primary(ok=True), verdict
-    tell(f"{installed.name} {installed.version} is installed, but does not work: {verdict.message}")
+    how = "does not work, and is undone" if new else "is installed, but does not work"
+    tell(f"{installed.name} {installed.version} {how}: {verdict.message}")
     return Primary(ok=False, cause=Cause.IMPORT_FAILED.value, message=verdict.message), verdict
+
+
+def _is_unasked_prerelease(version: str, request: Request, command: CommandLine) -> bool:
+    """Whether pip took a pre-release for want of a wheel of a release (PEP 440), which it would not where it may build."""
+    if request.location is not None or command.own.allow_build or command.has("--pre"):
+        return False
+    try:
+        return Version(version).is_prerelease and not request.specifier.prereleases
+    except InvalidVersion:
+        return False
 
 
 def is_another_file(request: Request, installed: Installed) -> bool:

@@ -148,7 +148,7 @@ class Story:
             name = each.package.name
             if name in self._settled or name in self._failed or name in self._stayed:
                 continue
-            primary, verdict = verdict_on(each, self._job.command, self._place, self._job.tell)
+            primary, verdict = verdict_on(each, self._job.command, self._place, self._job.tell, before=self._before)
             if not primary.ok:
                 self._fails(each, primary)
                 continue

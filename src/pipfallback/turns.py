@@ -54,7 +54,8 @@ class Turn:
                 self.needless.append(candidate.location)
                 continue
             if counted >= self.job.command.own.max_attempts:
-                self.job.tell(f"{counted} builds did not work; --max-attempts allows more")
+                builds = "1 build" if counted == 1 else f"{counted} builds"
+                self.job.tell(f"{builds} did not work; --max-attempts allows more")
                 return None
             self.job.view.trying(candidate.build.filename, candidate.source, place=counted + 1, of=most)
             tried = self._try(candidate)
