@@ -11,6 +11,7 @@ from functools import cache
 from itertools import product
 from math import prod
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -59,8 +60,9 @@ def test_the_builds_of_mjun0812_are_exactly_those_that_he_lists(name: str, file:
     assert differences(stated, {url for url, _ in expand(source(name, "mjun0812"))}) == ""
 
 
-# What publish.yaml of these two names, less what cannot have come of it; the catalog says why, beside the sources.
-OTHER_VERSION = {
+# What publish.yaml of these three names, less what cannot have come of it; the catalog says why, beside the sources.
+OTHER_VERSION: dict[str, dict[str, str]] = {
+    "Dao-AILab/flash-attention": {},
     "Dao-AILab/causal-conv1d": {
         "v1.5.3.post2": "1.5.3.post1",
         **dict.fromkeys([f"v1.6.1.post{number}" for number in range(1, 5)], "1.6.1"),
@@ -68,6 +70,21 @@ OTHER_VERSION = {
     "state-spaces/mamba": {"v1.0.0.post1": "1.0.0", "v2.3.2": "2.3.1"},
 }
 UBUNTU_20_REMOVED = "2025-04-15"
+# Issue 602 of flash-attention: nvcc 12.1 crashed, so that these releases have no wheels of it.
+NVCC_CRASHED = {("Dao-AILab/flash-attention", tag, "121") for tag in ("v2.2.3", "v2.2.3.post1")}
+
+
+@cache
+def pythons_of_torch() -> Mapping[str, frozenset[str]]:
+    """For each series of torch the Pythons that it has wheels of CUDA for, on Linux."""
+    found: dict[str, set[str]] = {}
+    series = ""
+    for line in facts("torch.md").split("\n## 2.")[0].splitlines():
+        if heading := re.match(r"\* \*\*(\d+\.\d+)", line):
+            series = heading[1]
+        elif cell := re.match(r"  \* cu\d+ .*linux_x86_64.*?: (.+)", line):
+            found.setdefault(series, set()).update(cell[1].split())
+    return {series: frozenset(pythons) for series, pythons in found.items()}
 
 
 def built(repository: str, project: str) -> Iterator[str]:
@@ -80,16 +97,23 @@ def built(repository: str, project: str) -> Iterator[str]:
             major_only = line.endswith("in the name: major")
         elif cell := re.match(r"  \* nvcc ([\d.]+), linux_(\S+), abi (\S+), (\S+): torch (.+)", line):
             nvcc, machine, abi, pythons, torches = cell.groups()
+            if abi == "None":
+                continue  # up to 2.0.5: issue 1508 of flash-attention, there were no wheels
             major = nvcc.partition(".")[0]
             cuda = major if major_only else "".join(nvcc.split(".")[:2])
             for torch, its_cuda in re.findall(r"(\S+)\[cu(\w+)\]", torches):
                 if its_cuda[:2] != major or (machine, major) == ("aarch64", "11"):
                     continue  # no torch was found, or one of another CUDA, or there is none
+                series = ".".join(torch.split(".")[:2])
+                there = pythons_of_torch().get(series)
                 for tag in tags:
+                    if (repository, tag, cuda) in NVCC_CRASHED:
+                        continue
                     for python in pythons.split(","):
+                        if there and python not in there:
+                            continue
                         for label in abi.split("/"):
                             version = OTHER_VERSION[repository].get(tag, tag[1:])
-                            series = ".".join(torch.split(".")[:2])
                             tags_of = f"{python}-{python}{'m' if python == 'cp37' else ''}-linux_{machine}"
                             yield (
                                 f"https://github.com/{repository}/releases/download/{tag}/"
@@ -100,6 +124,7 @@ def built(repository: str, project: str) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("name", "called", "repository", "project", "least"),
     [
+        ("flash-attn", "Dao-AILab", "Dao-AILab/flash-attention", "flash_attn", 5500),
         ("causal-conv1d", "Dao-AILab", "Dao-AILab/causal-conv1d", "causal_conv1d", 3000),
         ("mamba-ssm", "state-spaces", "state-spaces/mamba", "mamba_ssm", 2500),
     ],
@@ -127,6 +152,22 @@ def test_the_patterns_list_exactly_what_the_publisher_can_have_built(
 )  # fmt: skip
 def test_what_people_really_fetch_is_there(name: str, url: str) -> None:
     assert f"https://github.com/{url}" in {one for found in package(name).sources for one, _ in expand(found)}
+
+
+def test_every_wheel_that_is_known_of_these_publishers_is_there() -> None:
+    listed = {one for found in packages().values() for one in each_url(found)}
+    publishers = {(*one.split("/")[:5], one.rpartition("/")[2].partition("-")[0]) for one in listed}
+    rows = [line.split("\t") for line in facts("wheels.tsv").splitlines()]
+    known = {unquote(row[0]) for row in rows if row[0].startswith("https://") and row[-1] != "?"}
+    theirs = {one for one in known if (*one.split("/")[:5], one.rpartition("/")[2].partition("-")[0]) in publishers}
+
+    assert len(theirs) > 100
+    assert sorted(theirs - listed) == []
+
+
+def each_url(found: Package) -> Iterator[str]:
+    for one in found.sources:
+        yield from (url for url, _ in expand(one)) if one.kind == "pattern" else one.urls if one.kind == "url" else ()
 
 
 @pytest.mark.parametrize(
