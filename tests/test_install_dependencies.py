@@ -211,3 +211,38 @@ def test_what_requires_it_says_which_versions_will_do(scene: Scene) -> None:
     assert done.code == 0, done.said
     assert scene.label() == "+cu126torch2.7"
     assert (scene.site / "some_lib-2.0.dist-info").exists()
+
+
+def with_another(scene: Scene, flash: Path, *requires: str) -> Path:
+    """A catalog that knows flash-attn and xformers, whose one build requires ``requires``."""
+    other = make_wheel(scene.server.folder / "v", "xformers", "0.1", requires=requires, files={"xformers.py": ""})
+    scene.catalog(flash)
+    with (scene.folder / "builds.toml").open("a") as file:
+        file.write(
+            '[package.xformers]\nimport = ["xformers"]\n[[package.xformers.source]]\nname = "builds"\ntrust = "vendor"\n'
+            f'kind = "url"\nurl = ["{scene.server.url_of(other)}"]\n'
+        )
+    return other
+
+
+@pytest.mark.parametrize("asked", [["xformers"], ["xformers", "flash-attn"], ["flash-attn", "xformers"]], ids=" ".join)
+def test_a_managed_package_that_another_managed_package_requires_gets_its_build_first(
+    scene: Scene, asked: list[str]
+) -> None:
+    with_another(scene, scene.wheel("+cu126torch2.7"), "flash-attn>=2.8")
+    done = scene.install(*asked)
+    assert done.code == 0, done.said
+    assert scene.label() == "+cu126torch2.7"
+    assert {one["request"].partition(">")[0]: one["status"] for one in scene.outcome()["requests"]} == {
+        "xformers": "fallback",
+        "flash-attn": "fallback",
+    }
+    assert "undone" not in done.stderr
+
+
+def test_two_managed_packages_that_require_each_other_and_one_that_nobody_has_come_to_an_end(scene: Scene) -> None:
+    with_another(scene, scene.wheel("+cu126torch2.7", requires=("xformers>=9",)), "flash-attn>=2.8")
+    before = tree(scene.prefix)
+    done = scene.install("xformers")
+    assert done.code == 1, done.said
+    assert changes(before, tree(scene.prefix)) == []

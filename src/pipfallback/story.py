@@ -42,7 +42,7 @@ from pipfallback.requests import read_request
 from pipfallback.sources import Listing
 from pipfallback.torch_family import TORCH_FAMILY
 from pipfallback.torch_files import torch_of_metadata
-from pipfallback.turns import Turn, origin_in_words
+from pipfallback.turns import Turn, WaitsForAnotherError, origin_in_words
 from pipfallback.verify import Verdict
 
 # Where the user's own wheel was not even tried, it is the first candidate (and may be refused, with its reasons).
@@ -264,8 +264,20 @@ class Story:
         """torch first: the others are chosen for it."""
         return sorted(self._managed, key=lambda name: name != "torch")
 
-    def _fall_back(self, managed: Managed) -> Ending:
-        """Try the builds of one package, best first."""
+    def _fall_back(self, managed: Managed, suspended: frozenset[str] = frozenset()) -> Ending:
+        """Try the builds of one package, best first; what they require and waits for its own build comes before.
+
+        ``suspended``: packages that wait for this one.
+        """
+        try:
+            return self._try_builds(managed, suspended)
+        except WaitsForAnotherError as waits:
+            first = waits.name
+        self._job.tell(f"{managed.package.name} requires {first}, which comes first")
+        ending = self._fall_back(self._managed[first], suspended | {managed.package.name})
+        return ending if ending != "ok" else self._fall_back(managed, suspended)
+
+    def _try_builds(self, managed: Managed, suspended: frozenset[str]) -> Ending:
         name = managed.package.name
         decisions = self._decisions(managed)
         accepted = [decision for decision in decisions if decision.accepted]
@@ -277,6 +289,7 @@ class Story:
             known=self._managed,
             failed=self._failed,
             settled=self._settled,
+            suspended=suspended,
         )
         success = None
         if self._failed[name].cause == "not-replaced":

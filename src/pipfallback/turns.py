@@ -14,7 +14,7 @@ from pipfallback.choice import policy_of
 from pipfallback.compatibility import Decision
 from pipfallback.import_failures import MISSING_DEPENDENCY
 from pipfallback.outcome import Attempt, Primary
-from pipfallback.pip_failures import Cause
+from pipfallback.pip_failures import Cause, distribution_in
 from pipfallback.primary import Job, Managed, PipsWord, blamed, failed_primary, stands
 from pipfallback.requests import host_of
 from pipfallback.sources import SourceBuild
@@ -23,9 +23,19 @@ _ENOUGH = 2  # builds that lack the same module: the next would, too
 _ENDED = {"fetch": "not to be had", "inspect": "refused"}  # before anything was done that could be undone
 
 
+class WaitsForAnotherError(Exception):
+    """A build requires another managed package that waits for its own build: that one's turn comes first."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
 @dataclass(slots=True, kw_only=True)
 class Turn:
     """One package's turn. ``attempts``: what was tried so far; ``needless``: the URLs of what would fail as that did.
+
+    ``suspended``: packages whose turn waits for this one.
 
     ``known``: every managed package of the command by name; ``failed`` and ``settled``: those that wait for another
     build, and those that have theirs in place (as pinned requirements). Where pip fails over yet another one, it comes
@@ -38,11 +48,12 @@ class Turn:
     known: MutableMapping[str, Managed]
     failed: MutableMapping[str, Primary]
     settled: Mapping[str, str]
+    suspended: frozenset[str] = frozenset()
     attempts: list[Attempt] = field(default_factory=list)
     needless: list[str] = field(default_factory=list)
 
     def try_in_turn(self, accepted: Sequence[Decision]) -> Success | None:
-        """The first build that works, of as many as --max-attempts allows."""
+        """The first build that works, of as many as --max-attempts allows. Raises WaitsForAnotherError."""
         dead_hosts, counted, failed = set[str](), 0, list[Candidate]()
         most = min(len(accepted), self.job.command.own.max_attempts)
         for decision in accepted:
@@ -130,6 +141,9 @@ class Turn:
             failure = tried.pip.failure if tried.pip is not None else None
             if tried.pip is None or failure is None:
                 return tried
+            lacking = distribution_in(failure.message, self._dropped()) if failure.cause.curable else None
+            if lacking is not None and lacking not in self.suspended:
+                raise WaitsForAnotherError(lacking)
             others = [each for name, each in self.known.items() if name not in self.failed]
             culprit = blamed(failure, others, self.job)
             if culprit is not None and culprit.package.name in self.failed:
@@ -140,6 +154,8 @@ class Turn:
                 return tried
             self.known[culprit.package.name] = culprit
             self.failed[culprit.package.name] = failed_primary(failure)
+            if culprit.dependency:
+                raise WaitsForAnotherError(culprit.package.name)
 
 
 def _is_copy(candidate: Candidate, other: Candidate) -> bool:
